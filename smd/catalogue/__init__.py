@@ -1,0 +1,8 @@
+"""What each action type is: its kind, its parameters, the events it answers with. Data only; one row a type."""
+
+from __future__ import annotations
+
+from smd.catalogue.rows import ACTIONS, COMMON, CUSTOM
+from smd.catalogue.types import ActionType, Kind, Parameter, Value
+
+__all__ = ["ACTIONS", "COMMON", "CUSTOM", "ActionType", "Kind", "Parameter", "Value"]

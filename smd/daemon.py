@@ -1,0 +1,205 @@
+"""The composition root: the only file that sees everything. It brings the service up and down as an ordered list."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import structlog
+
+from smd import actions
+from smd.actions.loader import CustomActions
+from smd.actions.processes import become_subreaper, end_marked
+from smd.document import json_schema
+from smd.errors import SettingsError, SmdError
+from smd.http.access import Access
+from smd.http.app import Application
+from smd.http.datagram import ControlSocket, EventMirror, EventSocket, datagram_sockets
+from smd.http.server import Server, serve_unix
+from smd.runtime.charts import Charts
+from smd.runtime.clock import Clock, SystemClock
+from smd.runtime.logs import MachineLogs
+from smd.runtime.supervisor import Supervisor
+from smd.settings import Settings
+from smd.store.base import Store
+from smd.store.memory import MemoryStore
+from smd.store.sqlite import SqliteStore
+
+_log = structlog.get_logger("smd")
+
+STOP_SECONDS = 10.0
+"""Each step of going down has at most this long."""
+
+
+class Named(NamedTuple):
+    """A machine file given on the command line, with the options that belong to it."""
+
+    path: Path
+    name: str | None = None
+    context: Mapping[str, Any] | None = None
+
+
+class Daemon:
+    """The whole service. `up` and `down` may each be called once.
+
+    Args:
+        settings: resolved.
+        files: machine files and folders, in the order given; those of the settings come first.
+        clock: the system's unless a test moves time itself.
+    """
+
+    def __init__(self, settings: Settings, files: Sequence[Named] = (), *, clock: Clock | None = None) -> None:
+        self.settings = settings
+        self.files = [*(Named(path) for path in settings.machines), *files]
+        self.clock = clock or SystemClock()
+        self.custom = CustomActions([folder.absolute() for folder in settings.actions_dirs])
+        self._down: list[tuple[str, Callable[[], Awaitable[None]]]] = []
+        self.store: Store
+        self.supervisor: Supervisor
+        self.server: Server
+        self.control_sockets: list[ControlSocket] = []
+
+    async def up(self) -> None:
+        """Bring everything up in order; what fails takes down what was up.
+
+        Raises:
+            SmdError: what cannot be done, and why.
+        """
+        steps = (self._folders, self._store, self._machines, self._files, self._datagrams, self._http)
+        try:
+            for step in steps:
+                await step()
+        except BaseException:
+            await self.down()
+            raise
+        _log.info("ready", machines=len(self.supervisor.machines), socket=str(self.settings.path("control_socket")))
+
+    async def down(self) -> None:
+        """Take everything down in reverse order, each step within its deadline."""
+        while self._down:
+            name, stop = self._down.pop()
+            try:
+                await asyncio.wait_for(stop(), STOP_SECONDS)
+            except TimeoutError:
+                _log.error("step down took too long", step=name, seconds=STOP_SECONDS)
+
+    # --- steps ----------------------------------------------------------------------------------------------------
+
+    async def _folders(self) -> None:
+        for folder in {
+            self.settings.state_dir.absolute(),
+            self.settings.path("logs"),
+            self.settings.path("control_socket").parent,
+        }:
+            try:
+                folder.mkdir(parents=True, exist_ok=True, mode=0o750)
+            except OSError as error:
+                raise SettingsError(
+                    f"cannot use '{folder}': {error.strerror}", hint="choose another --state-dir"
+                ) from error
+
+    async def _store(self) -> None:
+        settings = self.settings
+        self.store = (
+            MemoryStore()
+            if settings.ephemeral
+            else SqliteStore(settings.path("store"), synchronous=settings.synchronous)
+        )
+        await self.store.open()
+        self._down.append(("store", self.store.close))
+
+    async def _machines(self) -> None:
+        become_subreaper()
+        await end_marked(f"{self.store.store_id}/", 5.0)
+        work_folder = (self.settings.work_folder or Path()).absolute()
+        charts = Charts(self.custom.types(), [work_folder, *self.settings.roots])
+        logs = MachineLogs(None if self.settings.ephemeral else self.settings.path("logs"))
+        self.supervisor = Supervisor(self.store, clock=self.clock, charts=charts, logs=logs, work_folder=work_folder)
+        actions.connect(self.custom, self.supervisor.bridge)
+        self._down.append(("machines", self.supervisor.close))
+        await self.supervisor.hosting.recover()
+
+    async def _files(self) -> None:
+        for named in self.files:
+            for path in machine_files(named.path):
+                self.supervisor.charts.allow(path.parent)
+                chart, origin = self.supervisor.charts.load(path.absolute())
+                if chart.template and named.name is None:
+                    continue
+                await self.supervisor.hosting.place(chart, origin, name=named.name, context=dict(named.context or {}))
+
+    async def _datagrams(self) -> None:
+        settings = self.settings
+        if settings.event_socket is not None:
+            mirror = EventMirror(settings.event_socket.absolute(), self.supervisor.bus)
+            mirror.open()
+            self._down.append(("event mirror", mirror.close))
+        if not settings.datagrams:
+            return
+        prefix = settings.control_prefix or settings.path("control_socket").parent / "statemachine-control"
+        events = EventSocket(
+            settings.path("control_socket").parent / "statemachine-events.sock", self.supervisor.bus.publish
+        )
+        self._open(events)
+        self._down.append(("event socket", _closing(events.close)))
+        for name, path in datagram_sockets(str(prefix.absolute()), self.supervisor.datagram_names()).items():
+            socket = ControlSocket(path, name, self.supervisor.post)
+            if self._open(socket):
+                self.control_sockets.append(socket)
+                self._down.append((f"datagrams of {name}", socket.close))
+
+    def _open(self, socket: ControlSocket | EventSocket) -> bool:
+        """A compatibility socket that cannot be opened is reported; the machine itself runs on without it."""
+        try:
+            socket.open()
+        except SmdError as error:
+            _log.warning("no datagram socket", why=error.message, hint=error.hint)
+            return False
+        return True
+
+    async def _http(self) -> None:
+        access = self.settings.access
+        app = Application(
+            self.supervisor, access=Access(operate=access.operate, send=access.send, observe=access.observe),
+            schema=json_schema, clock=self.clock.now,
+        )  # fmt: skip
+        self.server = await serve_unix(app, self.settings.path("control_socket"))
+        self._down.append(("http", self.server.stop))
+
+
+def _closing(close: Callable[[], None]) -> Callable[[], Awaitable[None]]:
+    async def stop() -> None:
+        close()
+
+    return stop
+
+
+def machine_files(path: Path) -> list[Path]:
+    """The machine files a path names: itself, or the `*.yaml` and `*.yml` in a folder, in order of name.
+
+    Raises:
+        SettingsError: nothing is there.
+    """
+    if path.is_dir():
+        return sorted(p for p in path.rglob("*") if p.suffix in {".yaml", ".yml"} and p.is_file())
+    if not path.is_file():
+        raise SettingsError(
+            f"cannot read '{path}': no such file", hint="name a machine's YAML file, or a folder of them"
+        )
+    return [path]
+
+
+async def serve(settings: Settings, files: Sequence[Named] = ()) -> None:
+    """Run until SIGTERM or SIGINT."""
+    daemon = Daemon(settings, files)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    await daemon.up()
+    await stop.wait()
+    _log.info("stopping")
+    await daemon.down()

@@ -1,0 +1,288 @@
+"""Plain actions → compiled `Action`s, by the rows of the catalogue."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from smd.catalogue import ACTIONS, COMMON, ActionType, Kind, Parameter, Value
+from smd.document.check import check_part
+from smd.document.report import Path, Report
+from smd.document.schema import ActionPart, RetryPart
+from smd.document.values import is_open, read_boolean, read_value
+from smd.errors import ChartError
+from smd.problems import did_you_mean, shown
+from smd.shell import ShellProgram, compile_shell
+from smd.statechart.durations import parse_duration
+from smd.statechart.expression import Expression, compile_expression
+from smd.statechart.model import Action, Retry
+from smd.statechart.template import Placeholder, Template, compile_placeholder, compile_template
+
+TIMEOUTS = {"bash": 30.0, "wait_for_jobs": 300.0}
+"""Seconds after which an action ends when the chart says nothing; the others have no limit."""
+
+NOT_REPLACEABLE = frozenset(("log", "sleep"))
+"""Types that a custom action of the same name does not replace (statemachine-engine, custom actions)."""
+
+READ_HERE = frozenset(("type", "params", "if", "retry"))
+_CLAIMED = "claimed"
+_COMPILED = frozenset((Value.EVENT, Value.EVENTS, Value.SHELL, Value.EXPRESSIONS))
+_SPELLED_OUT = frozenset(parameter.name for parameter in COMMON)
+
+
+class _Given(NamedTuple):
+    """A parameter as the document gives it."""
+
+    value: Any
+    path: Path
+
+
+def parameters_of(row: ActionType) -> tuple[Parameter, ...]:
+    """All parameters of an action type, those every type has included."""
+    empty = (Parameter("empty", Value.EVENT),) if row.empty and row.parameter("empty") is None else ()
+    timeout = (Parameter("timeout", Value.DURATION, TIMEOUTS.get(row.name)),)
+    return (*row.parameters, *empty, *timeout, *COMMON)
+
+
+class ActionReader:
+    """Compiles the actions of one document.
+
+    Args:
+        custom: known custom types; None takes every unknown type for one.
+        flat: the document is of the flat form, whose defaults differ.
+
+    `states` are the ids that `in_state` may name; the builder sets them.
+    """
+
+    def __init__(self, report: Report, custom: Collection[str] | None, *, flat: bool) -> None:
+        self.report = report
+        self.custom = None if custom is None else frozenset(custom)
+        self.flat = flat
+        self.states: Collection[str] = ()
+
+    # --- lists ----------------------------------------------------------------------------------------------
+
+    def sequence(self, parts: Iterable[ActionPart] | None, path: Path) -> tuple[Action, ...]:
+        """All actions of a list that can be read; any kind."""
+        return tuple(action for _, action in self._each(parts, path))
+
+    def block(self, parts: Iterable[ActionPart] | None, path: Path) -> tuple[Action, ...]:
+        """The actions of a block; a lasting one is a problem."""
+        actions = []
+        for place, action in self._each(parts, path):
+            if action.kind != Kind.INSTANT:
+                self.lasting(action, place)
+            actions.append(action)
+        return tuple(actions)
+
+    def lasting(self, action: Action, path: Path) -> None:
+        """Report a lasting action where only instant ones may stand."""
+        self.report.add(
+            "E305",
+            path,
+            f"{action.type} takes time: entry, exit and transitions hold instant actions only",
+            "put it under actions: of the state it belongs to",
+        )
+
+    def _each(self, parts: Iterable[ActionPart] | None, path: Path) -> Iterator[tuple[Path, Action]]:
+        for index, part in enumerate(parts or ()):
+            action = self._action({"type": part.type, **(part.model_extra or {})}, (*path, index))
+            if action is not None:
+                yield (*path, index), action
+
+    # --- texts ----------------------------------------------------------------------------------------------
+
+    def expression(self, text: str | None, path: Path) -> Expression | None:
+        """A compiled expression whose states exist; None where there is none, or a wrong one."""
+        if text is None:
+            return None
+        made = self.report.attempt("E401", path, lambda: compile_expression(text))
+        for name in made.states if made else ():
+            if name not in self.states:
+                self.report.add(
+                    "E202", path, f"in_state names no state: {shown(name)}", did_you_mean(name, self.states)
+                )
+        return made
+
+    def template(self, value: Any, path: Path) -> Template | None:
+        """A compiled template, or None with its problem told."""
+        return self.report.attempt("E006", path, lambda: compile_template(value))
+
+    # --- one action -----------------------------------------------------------------------------------------
+
+    def _action(self, plain: dict[str, Any], path: Path) -> Action | None:
+        name = plain["type"]
+        if self.custom is not None and name in self.custom and name not in NOT_REPLACEABLE:
+            return self._custom(plain, path)
+        row = ACTIONS.get(name)
+        if row is not None:
+            return self._built_in(row, plain, path)
+        if self.custom is None:
+            return self._custom(plain, path)
+        hint = (
+            did_you_mean(name, {*ACTIONS, *self.custom})
+            or "a custom action needs its file in a folder of actions"
+        )
+        self.report.add("E301", (*path, "type"), f"unknown action type {shown(name)}", hint)
+        return None
+
+    def _custom(self, plain: dict[str, Any], path: Path) -> Action | None:
+        params = self.template(plain, path)
+        if params is None:
+            return None
+        inner = plain["params"] if isinstance(plain.get("params"), dict) else {}
+        events: dict[str, str | None] = {}
+        for name in ("success", "error"):
+            given = plain.get(name, inner.get(name, 0))
+            if given is None or (isinstance(given, str) and not is_open(given)):
+                events[name] = given or None
+        return Action(
+            plain["type"],
+            Kind.WORKING,
+            params,
+            events=events,
+            custom=True,
+            at=self.report.at(path),
+            cond=self.expression(plain["if"], (*path, "if")) if isinstance(plain.get("if"), str) else None,
+            retry=self._retry(plain["retry"], (*path, "retry"))
+            if isinstance(plain.get("retry"), dict)
+            else None,
+            repeatable=self._repeats(plain, path),
+            description=str(plain.get("description") or ""),
+        )
+
+    def _repeats(self, plain: Mapping[str, Any], path: Path) -> bool:
+        flag = self.report.attempt(
+            "E304", (*path, "repeatable"), lambda: read_boolean(plain.get("repeatable") or False)
+        )
+        return bool(flag) or str(plain.get("run_policy")).lower() in {"repeat", "repeat_per_tick"}
+
+    def _built_in(self, row: ActionType, plain: dict[str, Any], path: Path) -> Action | None:
+        given = self._given(row, plain, path)
+        values = {p.name: self._value(p, given, path) for p in parameters_of(row)}
+        program = self._program(row, values, given)
+        kept = {
+            p.name: values[p.name]
+            for p in parameters_of(row)
+            if p.value not in _COMPILED and p.name not in _SPELLED_OUT
+        }
+        params = self.template(kept, path)
+        cond = self._condition(plain.get("if"), (*path, "if"))
+        retry = self._retry(plain["retry"], (*path, "retry")) if plain.get("retry") is not None else None
+        if params is None:
+            return None
+        return Action(
+            row.name,
+            row.kind,
+            params,
+            events=self._events(row, values, given),
+            error_events=values.get("error_mappings"),
+            cond=cond,
+            retry=retry,
+            program=program,
+            watch=row.watch,
+            description=values["description"] or "",
+            repeatable=bool(values["repeatable"]) or values["run_policy"] in {"repeat", "repeat_per_tick"},
+            at=self.report.at(path),
+        )
+
+    def _given(self, row: ActionType, plain: dict[str, Any], path: Path) -> dict[str, _Given]:
+        """The parameters by their names in the catalogue; its own keys win over those in `params`."""
+        wrapped = plain.get("params")
+        if wrapped is not None and not isinstance(wrapped, dict):
+            self.report.add("E304", (*path, "params"), f"must be a mapping (got {shown(wrapped)})")
+            wrapped = None
+        found = self._layer(row, {k: v for k, v in plain.items() if k not in READ_HERE}, path)
+        return {**self._layer(row, wrapped or {}, (*path, "params")), **found}
+
+    def _layer(self, row: ActionType, plain: dict[str, Any], path: Path) -> dict[str, _Given]:
+        known = {spelling: p for p in parameters_of(row) for spelling in (p.name, *p.aliases)}
+        found: dict[str, _Given] = {}
+        for key, value in plain.items():
+            parameter = known.get(key)
+            if parameter is None:
+                hint = (
+                    did_you_mean(key, [*known, "if", "retry"]) or f"{row.name} takes {', '.join(_own(row))}"
+                )
+                self.report.add(
+                    "E302", (*path, key), f"{row.name} has no parameter {shown(key)}", hint, key=True
+                )
+            elif parameter.name in found:
+                other = found[parameter.name].path[-1]
+                self.report.add(
+                    "E107", (*path, key), f"says the same as {shown(other)}", "keep one of them", key=True
+                )
+            else:
+                found[parameter.name] = _Given(value, (*path, key))
+        return found
+
+    def _value(self, parameter: Parameter, given: dict[str, _Given], path: Path) -> Any:
+        here = given.get(parameter.name)
+        if here is None:
+            if parameter.required:
+                self.report.add("E303", path, f"the parameter {parameter.name!r} is missing")
+            return parameter.default
+        if here.value is None and not parameter.required:
+            return None if parameter.value == Value.ANY or parameter.name == "timeout" else parameter.default
+        try:
+            return read_value(parameter, here.value)
+        except ChartError as error:
+            self.report.add(
+                "E307" if error.code == "program" else "E304", here.path, error.message, error.hint
+            )
+            return parameter.default
+
+    def _events(
+        self, row: ActionType, values: dict[str, Any], given: dict[str, _Given]
+    ) -> dict[str, str | None]:
+        success = row.flat_success if self.flat and row.flat_success else row.success
+        if row.name == "claim_job" and values["job_id"] is not None:
+            success = _CLAIMED
+        defaults = {"success": success, "error": row.error, "empty": row.empty}
+        names = [p.name for p in parameters_of(row) if p.value == Value.EVENT]
+        return {
+            name: (values[name] if given[name].value is not None else None)
+            if name in given
+            else defaults.get(name) or values[name]
+            for name in names
+        }
+
+    def _condition(self, text: Any, path: Path) -> Expression | None:
+        if text is None or isinstance(text, str):
+            return self.expression(text, path)
+        self.report.add("E304", path, f"must be an expression (got {shown(text)})")
+        return None
+
+    def _retry(self, plain: Any, path: Path) -> Retry | None:
+        part: RetryPart | None = check_part(self.report, RetryPart, plain, path)
+        if part is None:
+            return None
+        return Retry(part.max, parse_duration(part.delay), part.factor, parse_duration(part.max_delay))
+
+    def _program(self, row: ActionType, values: dict[str, Any], given: dict[str, _Given]) -> Any:
+        if row.name == "bash" and isinstance(values["command"], str):
+            return self._shell(values, given["command"].path)
+        if row.name == "assign" and values["set"]:
+            place = given["set"].path
+            pairs = [
+                (tuple(key.split(".")), self.expression(text, (*place, key)))
+                for key, text in values["set"].items()
+            ]
+            return tuple(pair for pair in pairs if pair[1] is not None)
+        return None
+
+    def _shell(
+        self, values: dict[str, Any], path: Path
+    ) -> tuple[ShellProgram, tuple[Placeholder, ...]] | None:
+        def compiled() -> tuple[ShellProgram, tuple[Placeholder, ...]]:
+            shell, dash = values["shell"], values["allow_dash"]
+            program = compile_shell(values["command"], shell=shell, allow_dash=dash)
+            return program, tuple(
+                compile_placeholder(slot.placeholder, fallback=True) for slot in program.slots
+            )
+
+        return self.report.attempt("E306", path, compiled)
+
+
+def _own(row: ActionType) -> list[str]:
+    return [p.name for p in parameters_of(row) if p.name not in _SPELLED_OUT]

@@ -1,0 +1,221 @@
+"""The shape of a plain document against the models: pydantic's findings in our words, each with its path.
+
+What is wrong is cut out, so that the builder can go on with the rest and find its own in the same run.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from smd.document.report import Report
+from smd.document.schema import (
+    AfterPart,
+    ContractPart,
+    DocumentPart,
+    EventPart,
+    InitialPart,
+    RestartPart,
+    RowPart,
+    StatePart,
+    TransitionPart,
+    duration_fault,
+)
+from smd.problems import did_you_mean, shown
+
+Path = tuple[str | int, ...]
+
+_ROUNDS = 20
+_WORDS = {
+    "string_type": "a text",
+    "dict_type": "a mapping",
+    "list_type": "a list",
+    "bool_type": "true or false",
+    "int_type": "a whole number",
+    "float_type": "a number",
+    "int_from_float": "a whole number",
+    "model_type": "a mapping",
+    "model_attributes_type": "a mapping",
+    "none_required": "null",
+}
+_BOOLEAN_WORDS = {"yes": "true", "on": "true", "no": "false", "off": "false", "y": "true", "n": "false"}
+
+
+class Trimmed:
+    """A plain value without the parts at `bad` paths; knows where each part that is left stood before."""
+
+    def __init__(self, value: Any, bad: frozenset[Path]) -> None:
+        self.bad = bad
+        self._kept: dict[Path, list[int]] = {}
+        self.value = self._copy(value, (), ())
+
+    def _copy(self, value: Any, path: Path, new: Path) -> Any:
+        if isinstance(value, dict):
+            return {
+                k: self._entry(v, (*path, k), (*new, k)) for k, v in value.items() if self._stays((*path, k))
+            }
+        if isinstance(value, list):
+            kept = [index for index in range(len(value)) if (*path, index) not in self.bad]
+            self._kept[new] = kept
+            return [self._copy(value[old], (*path, old), (*new, place)) for place, old in enumerate(kept)]
+        return value
+
+    def _stays(self, path: Path) -> bool:
+        return path not in self.bad or _names_a_state(path)
+
+    def _entry(self, value: Any, path: Path, new: Path) -> Any:
+        return None if path in self.bad else self._copy(value, path, new)
+
+    def original(self, path: Iterable[str | int]) -> Path:
+        """The path, in the whole value, of what stands at `path` in the trimmed one."""
+        new: Path = ()
+        old: Path = ()
+        for part in path:
+            kept = self._kept.get(new) if isinstance(part, int) else None
+            old = (*old, kept[part] if kept and isinstance(part, int) and part < len(kept) else part)
+            new = (*new, part)
+        return old
+
+
+def _names_a_state(path: Path) -> bool:
+    """Paths `states.a`, `states.a.states.b`: a state keeps its name even where its definition is wrong."""
+    return len(path) > 1 and len(path) % 2 == 0 and all(part == "states" for part in path[::2])
+
+
+def check_shape(report: Report) -> tuple[DocumentPart, Trimmed] | None:
+    """Validate the report's source; None where nothing is left to build from."""
+    bad: frozenset[Path] = frozenset()
+    for turn in range(_ROUNDS):
+        trimmed = Trimmed(report.source.value, bad)
+        try:
+            return DocumentPart.model_validate(trimmed.value), trimmed
+        except ValidationError as error:
+            for detail in error.errors(include_url=False):
+                path, is_key = _place(trimmed.value, detail)
+                if turn == 0:
+                    _tell(report, detail, path, DocumentPart, is_key=is_key)
+                bad |= {trimmed.original(path)}
+        report.lost_states = ("states",) in bad
+        if () in bad:
+            return None
+    return None
+
+
+def check_part(report: Report, model: type[BaseModel], value: Any, path: Path) -> Any:
+    """Validate one part of the document by itself; None, with the problems told, if it is wrong."""
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        for detail in error.errors(include_url=False):
+            place, is_key = _place(value, detail)
+            _tell(report, detail, (*path, *place), model, is_key=is_key)
+        return None
+
+
+def _place(value: Any, detail: ErrorDetails) -> tuple[Path, bool]:
+    """Path of an error without the tags of unions, and whether its key is meant.
+
+    A missing key belongs to the mapping that lacks it.
+    """
+    path: Path = ()
+    loc = detail["loc"]
+    for part in loc:
+        if part in (
+            value if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ()
+        ):
+            path, value = (*path, part), value[part]
+    return path, detail["type"] == "extra_forbidden" or (bool(loc) and loc[-1] == "[key]")
+
+
+def _tell(report: Report, detail: ErrorDetails, path: Path, model: type[BaseModel], *, is_key: bool) -> None:
+    code, message, hint = _said(detail, path, model)
+    report.add(code, path, message, hint, key=is_key)
+
+
+def _said(detail: ErrorDetails, path: Path, model: type[BaseModel]) -> tuple[str, str, str]:
+    """(code, message, hint) of one finding."""
+    kind, value, ctx = detail["type"], detail["input"], detail.get("ctx", {})
+    if kind == "extra_forbidden":
+        known = keys_of(_model_at(model, path[:-1]))
+        return "E101", "unknown key", did_you_mean(path[-1], known) or f"known here: {', '.join(known)}"
+    if kind == "missing":
+        return "E104", f"the key {str(detail['loc'][-1])!r} is missing", ""
+    if kind in {"literal_error", "enum"}:
+        choices = str(ctx.get("expected", ""))
+        return (
+            "E102",
+            f"must be {choices} (got {shown(value)})",
+            did_you_mean(value, re.findall("'([^']*)'", choices)),
+        )
+    if kind == "duration":
+        return "E105", duration_fault(str(ctx["why"]), value), str(ctx["hint"])
+    if kind in {"union_tag_not_found", "union_tag_invalid"}:
+        return "E103", f"must be {_expected(detail)} (got {shown(value)})", ""
+    if kind in _WORDS:
+        hint = (
+            f"write {_BOOLEAN_WORDS[value]}"
+            if kind == "bool_type" and isinstance(value, str) and value in _BOOLEAN_WORDS
+            else ""
+        )
+        return "E103", f"must be {_WORDS[kind]} (got {shown(value)})", hint
+    bounds = {"greater_than_equal": ("at least", "ge"), "less_than_equal": ("at most", "le")}
+    if kind in bounds:
+        word, key = bounds[kind]
+        return "E102", f"must be {word} {ctx[key]:g} (got {shown(value)})", ""
+    return (
+        "E102",
+        f"{detail['msg'][:1].lower()}{detail['msg'][1:]} (got {shown(value)})",
+        str(ctx.get("hint", "")),
+    )
+
+
+def _expected(detail: ErrorDetails) -> str:
+    tags = (
+        str(detail.get("ctx", {}).get("expected_tags", "")).replace("'", "").replace("<", "").replace(">", "")
+    )
+    words = [f"a {word}" if word != "null" else word for word in tags.split(", ") if word]
+    return (
+        ", ".join(words[:-1]) + " or " + words[-1]
+        if len(words) > 1
+        else words[0]
+        if words
+        else "of another type"
+    )
+
+
+def keys_of(model: type[BaseModel]) -> list[str]:
+    """The keys a part may have, as documents write them."""
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def _model_at(model: type[BaseModel], container: Path) -> type[BaseModel]:
+    """The part a path leads to, told by its words, for the keys to propose."""
+    if model is not DocumentPart or not container:
+        return model
+    words = [part for part in container if isinstance(part, str)]
+    if words[0] in _TOP:
+        return _TOP[words[0]]
+    if len(words) > 1 and words[-2] == "states":
+        return StatePart
+    inner = [word for word in words if word in _INNER]
+    return _INNER[inner[-1]] if inner else TransitionPart
+
+
+_TOP: dict[str, type[BaseModel]] = {
+    "restart": RestartPart,
+    "contracts": ContractPart,
+    "events": EventPart,
+    "transitions": RowPart,
+    "initial": InitialPart,
+}
+_INNER: dict[str, type[BaseModel]] = {
+    "initial": InitialPart,
+    "default": InitialPart,
+    "after": AfterPart,
+    "on": TransitionPart,
+    "always": TransitionPart,
+}

@@ -1,0 +1,52 @@
+"""Where mistakes are collected while a document is read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from smd.errors import ChartError
+from smd.problems import ERROR, Problem, dotted
+from smd.yaml_source import Source
+
+_T = TypeVar("_T")
+Path = tuple[str | int, ...]
+
+
+class Report:
+    """The problems of one source.
+
+    `back` leads from a path of the value being built to the path in the source, when parts were cut out.
+    `lost_states` is true when `states` as a whole was wrong, so that every name would seem unknown.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self.problems: list[Problem] = []
+        self.back: Callable[[Path], Path] | None = None
+        self.lost_states = False
+
+    def add(
+        self, code: str, path: Sequence[str | int], message: str, hint: str = "", *, key: bool = False
+    ) -> None:
+        """Note a problem at the value at `path`, or at its key."""
+        path = self._original(path)
+        place = self.source.place_of_key(path) if key else self.source.place(path)
+        problem = Problem(f"smd-{code}", ERROR, self.source.name, *place, dotted(path), message, hint)
+        self.problems.append(problem)
+
+    def attempt(self, code: str, path: Sequence[str | int], make: Callable[[], _T]) -> _T | None:
+        """What `make` makes, or None with its ChartError noted."""
+        try:
+            return make()
+        except ChartError as error:
+            self.add(code, path, error.message, error.hint)
+            return None
+
+    def at(self, path: Sequence[str | int]) -> str:
+        """`file:line:column` of what stands at a path (of its key, if it has one), for messages at run time."""
+        line, column = self.source.place_of_key(self._original(path))
+        return f"{self.source.name}:{line}:{column}" if line else self.source.name
+
+    def _original(self, path: Sequence[str | int]) -> Path:
+        return self.back(tuple(path)) if self.back else tuple(path)

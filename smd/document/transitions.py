@@ -1,0 +1,237 @@
+"""Transitions and timers, from `on`, `always`, `after` and the rows of the flat form, in file order.
+
+The order within one source state is that of the document: keys of the state as they stand, and rows before or
+after them as `transitions` stands before or after `states`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from smd.catalogue import Kind
+from smd.document.actions import ActionReader
+from smd.document.flat import ANY, names_in
+from smd.document.report import Path, Report
+from smd.document.schema import AfterPart, DocumentPart, RowPart, TransitionPart, duration_fault
+from smd.document.tree import Declared, Tree
+from smd.errors import ChartError
+from smd.problems import shown
+from smd.statechart.durations import parse_duration
+from smd.statechart.expression import Expression
+from smd.statechart.model import ATOMIC, FINAL, Action, State, TimerSpec, Transition
+
+_TIMEOUT = re.compile(r"timeout\((.*)\)", re.DOTALL)
+_LOOKS_LIKE_A_NUMBER = re.compile(r"[0-9.+-]+", re.ASCII)
+
+
+class _Body:
+    """What the transitions of one row, or one entry of `on`, share: compiled once, used for each source."""
+
+    def __init__(
+        self,
+        targets: tuple[State, ...],
+        cond: Expression | None,
+        content: tuple[Action, ...],
+        path: Path,
+        *,
+        internal: bool,
+    ) -> None:
+        self.targets = targets
+        self.cond = cond
+        self.content = content
+        self.path = path
+        self.internal = internal
+
+
+class TransitionReader:
+    """Adds transitions and timers to the states of a tree.
+
+    `rows` collects, by state id, the plain rows that concern it, for its digest.
+    """
+
+    def __init__(self, report: Report, tree: Tree, actions: ActionReader, *, flat: bool) -> None:
+        self.report = report
+        self.tree = tree
+        self.actions = actions
+        self.flat = flat
+        self.rows: dict[str, list[Any]] = {name: [] for name in tree.declared}
+        self._explicit: set[tuple[str, str]] = set()
+
+    def read(self, document: DocumentPart, plain: dict[str, Any]) -> None:
+        """Read all transitions; `plain` is the value `document` was made from, for the order of its keys."""
+        for key in plain:
+            if key == "states" and isinstance(document.states, dict):
+                for declared in self.tree.declared.values():
+                    self._of_state(declared, _at(plain, declared.path))
+            elif key == "transitions":
+                for index, row in enumerate(document.transitions or ()):
+                    self._row(row, plain[key][index], ("transitions", index))
+
+    # --- nested form ----------------------------------------------------------------------------------------
+
+    def _of_state(self, declared: Declared, keys: Any) -> None:
+        state, part, path = declared
+        if state.kind == FINAL or state.is_history:
+            return
+        for key in keys or ():
+            if key == "on":
+                for name, target in (part.on or {}).items():
+                    self._entry(state, (name,), target, (*path, "on", name))
+            elif key == "always" and part.always is not None:
+                self._entry(state, (), part.always, (*path, "always"))
+            elif key == "after":
+                for name, after in (part.after or {}).items():
+                    self._after(state, name, after, (*path, "after", name))
+
+    def _entry(self, state: State, events: tuple[str, ...], target: Any, path: Path) -> None:
+        for event in events:
+            self._check_descriptor(event, path, key=True)
+            self._arm_timeout(state, event, path)
+        for one, place in _each(target, path):
+            self._add(state, events, self._body(one, place))
+
+    def _after(self, state: State, text: str, after: Any, path: Path) -> None:
+        try:
+            seconds = parse_duration(text)
+        except ChartError as error:
+            self.report.add("E105", path, duration_fault(error.message, text), error.hint, key=True)
+            return
+        event = f"timeout({text.strip()})"
+        self._arm(state, TimerSpec(event, seconds))
+        for one, place in _each(after, path):
+            if isinstance(one, AfterPart) and "on_restart" in one.model_fields_set:
+                self._set_restart(state, event, one.on_restart, (*place, "on_restart"))
+            self._add(state, (event,), self._body(one, place))
+
+    # --- flat form ------------------------------------------------------------------------------------------
+
+    def _row(self, row: RowPart, plain: Any, path: Path) -> None:
+        if row.to is None and not row.actions:
+            self.report.add("E104", path, "the key 'to' is missing", "a row without it needs actions:")
+        events = tuple(names_in(row.event))
+        for event in events:
+            self._check_descriptor(event, (*path, "event"))
+        body = self._body(row, path)
+        for state in self._sources(row, path):
+            self.rows[state.id].append(plain)
+            for event in events:
+                self._arm_timeout(state, event, (*path, "event"))
+            self._add(state, events, body)
+
+    def _sources(self, row: RowPart, path: Path) -> Iterable[State]:
+        names = names_in(row.from_)
+        found: dict[State, None] = {}
+        for index, name in enumerate(names):
+            place = (*path, "from", index) if isinstance(row.from_, list) else (*path, "from")
+            if name == ANY:
+                found.update(dict.fromkeys(self.tree.top_level()))
+            elif (state := self.tree.find(name, place)) is not None and self._may_leave(state, place):
+                found[state] = None
+        return found
+
+    def _may_leave(self, state: State, path: Path) -> bool:
+        if state.is_history:
+            self.report.add("E204", path, f"{shown(state.id)} is a history state: nothing can lead out of it")
+        elif state.kind == FINAL and not self.flat:
+            self.report.add("E203", path, f"{shown(state.id)} is a final state: nothing can lead out of it")
+        return state.kind != FINAL and not state.is_history
+
+    # --- both -----------------------------------------------------------------------------------------------
+
+    def _body(self, part: TransitionPart | str | None, path: Path) -> _Body:
+        if part is None or isinstance(part, str):
+            return _Body(self.tree.find_all(part, path), None, (), path, internal=False)
+        return _Body(
+            self.tree.find_all(part.to, (*path, "to")),
+            self.actions.expression(part.if_, (*path, "if")),
+            self.actions.sequence(part.actions, (*path, "actions")),
+            path,
+            internal=part.internal,
+        )
+
+    def _add(self, source: State, events: tuple[str, ...], body: _Body) -> None:
+        first = next(
+            (n for n, action in enumerate(body.content) if action.kind != Kind.INSTANT), len(body.content)
+        )
+        transition = Transition(
+            source,
+            events,
+            body.targets,
+            cond=body.cond,
+            content=body.content[:first],
+            internal=body.internal,
+            order=len(source.transitions),
+            at=self.report.at(body.path),
+        )
+        source.transitions.append(transition)
+        lasting = body.content[first:]
+        if not lasting:
+            return
+        if len(body.targets) == 1 and _may_head(body.targets[0]):
+            body.targets[0].heads[transition] = lasting
+        else:
+            self.report.add(
+                "E305",
+                (*body.path, "actions"),
+                f"{lasting[0].type} takes time: it needs one target without inner states, whose "
+                "actions it then precedes",
+                "put it under actions: of the state that is entered",
+            )
+
+    def _check_descriptor(self, event: str, path: Path, *, key: bool = False) -> None:
+        if "*" in event and event != "*" and ("*" in event[:-1] or not event.endswith(".*") or event == ".*"):
+            self.report.add(
+                "E102",
+                path,
+                f"{shown(event)} is not an event: * stands for all, or for the rest after a dot",
+                "write * or a.b.*",
+                key=key,
+            )
+
+    # --- timers ---------------------------------------------------------------------------------------------
+
+    def _arm_timeout(self, state: State, event: str, path: Path) -> None:
+        """Arm a timer for `timeout(N)`; any other name is an ordinary event."""
+        match = _TIMEOUT.fullmatch(event)
+        if match is None:
+            return
+        try:
+            self._arm(state, TimerSpec(event, parse_duration(match.group(1))))
+        except ChartError as error:
+            if _LOOKS_LIKE_A_NUMBER.fullmatch(match.group(1)):
+                self.report.add("E105", path, duration_fault(error.message, match.group(1)), error.hint)
+
+    def _arm(self, state: State, timer: TimerSpec) -> None:
+        if all(known.event != timer.event for known in state.timers):
+            state.timers = (*state.timers, timer)
+
+    def _set_restart(self, state: State, event: str, on_restart: str, path: Path) -> None:
+        known = next(timer for timer in state.timers if timer.event == event)
+        if (state.id, event) in self._explicit and known.on_restart != on_restart:
+            self.report.add(
+                "E107", path, f"the timer {event} of this state already has on_restart: {known.on_restart}"
+            )
+            return
+        self._explicit.add((state.id, event))
+        state.timers = tuple(t._replace(on_restart=on_restart) if t is known else t for t in state.timers)
+
+
+def _each(target: Any, path: Path) -> Iterator[tuple[Any, Path]]:
+    if isinstance(target, list):
+        yield from ((one, (*path, index)) for index, one in enumerate(target))
+    else:
+        yield target, path
+
+
+def _may_head(state: State) -> bool:
+    return state.kind == ATOMIC or (
+        state.kind == FINAL and state.parent is not None and state.parent.parent is None
+    )
+
+
+def _at(plain: Any, path: Path) -> Any:
+    for part in path:
+        plain = plain[part]
+    return plain

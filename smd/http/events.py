@@ -1,0 +1,215 @@
+"""Events in: one at a time (the hot path), or many in one body."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+from smd import codec
+from smd.errors import BusyError, RequestError, SmdError
+from smd.http.bodies import (
+    BODY_LIMIT,
+    BULK_LIMIT,
+    DEPTH_LIMIT,
+    PAYLOAD_LIMIT,
+    check_payload,
+    read_event,
+    read_json,
+    word,
+)
+from smd.http.call import Call, Context, number, read_body, read_query, unless_gone
+from smd.http.jobs import NDJSON
+from smd.http.ports import Settle, Supervisor
+from smd.http.replies import Receive, Reply, Scope, error_body, error_of
+from smd.runtime.answers import Answer
+from smd.statechart.event import Event
+
+LATER = frozenset({"queued", "deferred"})
+_WAITS = frozenset({"wait", "timeout"})
+_LONGEST_WAIT = 86_400.0
+_SLICE = 256
+
+
+def _settle(future: asyncio.Future[Answer | SmdError], outcome: Answer | SmdError) -> None:
+    if not future.done():
+        future.set_result(outcome)
+
+
+def _key_and_source(headers: list[tuple[bytes, bytes]]) -> tuple[str, str]:
+    """The id a header gives, and the kind of client."""
+    key, source = "", "http"
+    for name, value in headers:
+        if name == b"user-agent":
+            if value.startswith(b"smctl"):
+                source = "cli"
+        elif name == b"idempotency-key":
+            given = value.decode("latin-1")
+            try:
+                word(given)
+            except ValueError as error:
+                raise RequestError(f"cannot accept the header Idempotency-Key: it {error}") from None
+            if key and key != given:
+                raise RequestError("cannot accept two different headers Idempotency-Key")
+            key = given
+    return key, source
+
+
+async def post_event(context: Context, machine: str, scope: Scope, receive: Receive) -> tuple[int, bytes]:
+    """One event to one machine: status and body of the answer.
+
+    Raises:
+        SmdError: it was refused.
+        ClientGoneError: the client left.
+    """
+    headers = scope["headers"]
+    body = await read_body(receive, headers, BODY_LIMIT)
+    key, source = _key_and_source(headers)
+    event = read_event(read_json(body), source=source, now=context.clock(), key=key)
+    if scope["query_string"]:
+        return await _post_and_wait(context.supervisor, machine, event, scope, receive)
+    answer = await _posted(context.supervisor, machine, event)
+    return (202 if answer.disposition in LATER else 200), codec.dumps(answer.plain())
+
+
+async def _posted(supervisor: Supervisor, machine: str, event: Event) -> Answer:
+    future: asyncio.Future[Answer | SmdError] = asyncio.get_running_loop().create_future()
+    supervisor.post(machine, event, partial(_settle, future), client=True)
+    outcome = await future
+    if isinstance(outcome, SmdError):
+        raise outcome
+    return outcome
+
+
+async def _post_and_wait(
+    supervisor: Supervisor, machine: str, event: Event, scope: Scope, receive: Receive
+) -> tuple[int, bytes]:
+    """With `wait=settled` also wait until no action runs; the machine's view is then under `settled`."""
+    query = read_query(scope["query_string"], _WAITS)
+    until = query.get("wait", "taken")
+    if until not in {"taken", "settled"}:
+        raise RequestError(f"cannot wait for '{until[:40]}': known are taken, settled")
+    seconds: float | None = number(query, "timeout", float, 0, _LONGEST_WAIT)
+    answer: Answer | None = None
+    plain: dict[str, Any] = {}
+    try:
+        async with asyncio.timeout(seconds):
+            answer = await _posted(supervisor, machine, event)
+            plain = answer.plain()
+            if until == "settled" and answer.disposition != "queued":
+                view = await unless_gone(receive, supervisor.settled(machine, None))
+                plain["settled"] = view.plain()
+    except TimeoutError:
+        return 408, codec.dumps(_timed_out(until, plain))
+    return (202 if answer.disposition in LATER else 200), codec.dumps(plain)
+
+
+def _timed_out(until: str, plain: dict[str, Any]) -> dict[str, Any]:
+    if plain:
+        return {**error_body("wait_timeout", f"cannot wait longer: the machine is not {until} yet"), "answer": plain}
+    hint = "the event may still be taken; sending it again with the same id tells"
+    return error_body("wait_timeout", "cannot wait longer: there is no answer yet", hint)
+
+
+class Collector:
+    """Answers of many events, each in its place; no future per event.
+
+    `moved` is set at every answer, `waiting` counts the answers to come.
+    """
+
+    def __init__(self) -> None:
+        self.answers: list[Any] = []
+        self.waiting = 0
+        self.failed = False
+        self.moved = asyncio.Event()
+
+    def place(self) -> Settle:
+        """Room for the next answer, and what puts it there."""
+        self.answers.append(None)
+        return partial(self._put, len(self.answers) - 1)
+
+    def _put(self, index: int, outcome: Answer | SmdError) -> None:
+        self.waiting -= 1
+        self.refuse(index, outcome) if isinstance(outcome, SmdError) else self._keep(index, outcome)
+        self.moved.set()
+
+    def _keep(self, index: int, answer: Answer) -> None:
+        self.answers[index] = answer.plain()
+
+    def refuse(self, index: int, error: SmdError) -> None:
+        """An event that was not accepted."""
+        self.answers[index] = error_of(error)
+        self.failed = True
+
+    async def all(self) -> None:
+        """Wait until every answer is there."""
+        while self.waiting:
+            await self.next()
+
+    async def next(self) -> None:
+        """Wait for some answer."""
+        self.moved.clear()
+        await self.moved.wait()
+
+
+async def _offer(collector: Collector, supervisor: Supervisor, machine: str, event: Event) -> None:
+    """Post one event of many; a full inbox is waited for while this request's own answers keep coming."""
+    reply, index = collector.place(), len(collector.answers) - 1
+    collector.waiting += 1
+    while True:
+        try:
+            return supervisor.post(machine, event, reply, client=True)
+        except BusyError as error:
+            if collector.waiting > 1:
+                await collector.next()
+                continue
+            collector.refuse(index, error)
+        except SmdError as error:
+            collector.refuse(index, error)
+        collector.waiting -= 1
+        return None
+
+
+def _documents(body: bytes, *, ndjson: bool) -> Iterator[Any]:
+    """The events of a body as decoded values; a line that cannot be read gives its error instead."""
+    if not ndjson:
+        data = read_json(body, DEPTH_LIMIT + 1)
+        if type(data) is not list:
+            raise RequestError("cannot accept events: the body must be an array of events")
+        yield from data
+        return
+    for line in body.split(b"\n"):
+        if line.strip():
+            try:
+                yield read_json(line)
+            except RequestError as error:
+                yield error
+
+
+async def post_events(call: Call) -> Reply:
+    """Many events to any machines: one answer or error each, in order.
+
+    Events are posted in their order, in slices between which others have their turn.
+    """
+    body = await call.body(BULK_LIMIT)
+    _, source = _key_and_source(call.scope["headers"])
+    collector, supervisor = Collector(), call.supervisor
+    now, large = call.context.clock(), len(body) > PAYLOAD_LIMIT
+    ndjson = call.header(b"content-type").startswith(NDJSON)
+    for count, data in enumerate(_documents(body, ndjson=ndjson), 1):
+        try:
+            if isinstance(data, RequestError):
+                raise data
+            event = read_event(data, source=source, now=now, addressed=True)
+            if large:
+                check_payload(event.payload)
+        except RequestError as error:
+            collector.place()
+            collector.refuse(len(collector.answers) - 1, error)
+        else:
+            await _offer(collector, supervisor, data["machine"], event)
+        if not count % _SLICE:
+            await asyncio.sleep(0)
+    await collector.all()
+    return Reply({"answers": collector.answers}, 207 if collector.failed else 200)

@@ -1,0 +1,84 @@
+"""Jobs and queues."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from smd.errors import NotFoundError
+from smd.http.bodies import BULK_LIMIT, DEPTH_LIMIT, CompleteBody, FailBody, JobBody, check, read_json
+from smd.http.call import Call
+from smd.http.history import before_of, limit_of
+from smd.http.replies import Reply
+from smd.jobs import Job, JobStatus, NewJob
+from smd.jobs.job import status_from_word
+
+NDJSON = "application/x-ndjson"
+
+
+def shown(job: Job) -> dict[str, Any]:
+    """A job's JSON form."""
+    return job._asdict()
+
+
+def _warning(call: Call, jobs: Sequence[NewJob]) -> dict[str, str]:
+    kinds = {(job.job_type, job.machine_type) for job in jobs}
+    idle = sorted({kind for kind, machine in kinds if not call.supervisor.takes_job(kind, machine)})
+    return {"warning": f"no machine takes jobs of type {', '.join(idle[:10])}"} if idle else {}
+
+
+def _read_jobs(body: bytes, *, ndjson: bool) -> tuple[list[NewJob], bool]:
+    if ndjson:
+        data: Any = [read_json(line) for line in body.splitlines() if line.strip()]
+    else:
+        data = read_json(body, DEPTH_LIMIT + 1)
+    many = isinstance(data, list)
+    return [check(JobBody, one).job() for one in (data if many else [data])], many
+
+
+async def add_jobs(call: Call) -> Reply:
+    """Add one job, or many: all or none."""
+    body = await call.body(BULK_LIMIT)
+    jobs, many = _read_jobs(body, ndjson=call.header(b"content-type").startswith(NDJSON))
+    added = await call.supervisor.add_jobs(jobs)
+    warning = _warning(call, jobs)
+    if many:
+        return Reply({"jobs": [shown(job) for job in added], **warning}, 201)
+    return Reply({**shown(added[0]), **warning}, 201)
+
+
+async def list_jobs(call: Call) -> Reply:
+    """Jobs, newest first."""
+    query = call.query("status", "type", "limit", "before")
+    limit = limit_of(query)
+    status = status_from_word(query["status"][:40]) if "status" in query else None
+    jobs = await call.supervisor.store.jobs(
+        status=status, job_type=query.get("type"), limit=limit, before=before_of(query)
+    )
+    following = jobs[-1].number if len(jobs) == limit else None
+    return Reply({"jobs": [shown(job) for job in jobs], "next": following})
+
+
+async def show_job(call: Call) -> Reply:
+    """One job."""
+    job = await call.supervisor.store.job(call.name)
+    if job is None:
+        raise NotFoundError(f"cannot find job '{call.name[:80]}'", code="unknown_job", hint="smctl list-jobs")
+    return Reply(shown(job))
+
+
+async def complete_job(call: Call) -> Reply:
+    """End a job well."""
+    body = await call.read(CompleteBody)
+    return Reply(shown(await call.supervisor.settle_job(call.name, JobStatus.COMPLETED, result=body.result)))
+
+
+async def fail_job(call: Call) -> Reply:
+    """End a job badly."""
+    body = await call.read(FailBody)
+    return Reply(shown(await call.supervisor.settle_job(call.name, JobStatus.FAILED, error=body.reason)))
+
+
+async def queues(call: Call) -> Reply:
+    """Numbers of jobs by type and status."""
+    return Reply({"queues": await call.supervisor.store.job_counts()})

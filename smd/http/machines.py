@@ -1,0 +1,112 @@
+"""Machines: shown, added, removed, driven; and their logs."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator
+from typing import Any
+
+from smd.http.bodies import MachineBody, Nothing, PauseBody
+from smd.http.call import Call, Endpoint, flag, gone, number
+from smd.http.ports import Notice
+from smd.http.replies import Reply, Stream
+
+_LOG_LINES = 100
+_LOG_MOST = 10_000
+
+
+async def list_machines(call: Call) -> Reply:
+    """All machines."""
+    return Reply({"machines": [view.plain() for view in call.supervisor.views()]})
+
+
+async def show_machine(call: Call) -> Reply:
+    """One machine."""
+    return Reply(call.supervisor.view(call.name).plain())
+
+
+async def snapshot(call: Call) -> Reply:
+    """What the machine knows, context included."""
+    plain = call.supervisor.snapshot(call.name)
+    view = call.supervisor.view(call.name)
+    return Reply({"machine": view.name, "version": view.version, "status": view.status, "snapshot": plain})
+
+
+async def add_machine(call: Call) -> Reply:
+    """Add a machine from a file or from YAML."""
+    body = await call.read(MachineBody)
+    view = await call.supervisor.add(
+        path=body.path, text=body.yaml, name=body.name, context=body.context, start=body.start
+    )
+    return Reply(view.plain(), 201)
+
+
+async def remove_machine(call: Call) -> Reply:
+    """Remove a machine; its history stays."""
+    await call.supervisor.remove(call.name)
+    return Reply({"removed": call.name})
+
+
+async def pause(call: Call) -> Reply:
+    """Hold a machine still."""
+    body = await call.read(PauseBody)
+    return Reply((await call.supervisor.pause(call.name, now=body.now)).plain())
+
+
+def verb(name: str) -> Endpoint:
+    """The endpoint of a verb without arguments, a method of the supervisor."""
+
+    async def endpoint(call: Call) -> Reply:
+        await call.read(Nothing)
+        return Reply((await getattr(call.supervisor, name)(call.name)).plain())
+
+    return endpoint
+
+
+def log_line(notice: Notice) -> str:
+    """A log notice as it stands in the machine's log: UTC time, level, message."""
+    at = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(notice.at)) + f".{int(notice.at * 1000) % 1000:03d}Z"
+    text = str(notice.data.get("message", "")).replace("\n", "\n    ")
+    return f"{at} {notice.data.get('level', 'info'):<7} {text}"
+
+
+async def log(call: Call) -> Reply | Stream:
+    """The last lines of the machine's log; with `follow=1` also those to come, until the client leaves."""
+    query = call.query("lines", "follow")
+    asked = number(query, "lines", int, 0, _LOG_MOST)
+    lines = _LOG_LINES if asked is None else asked
+    name = call.supervisor.view(call.name).name
+    if not flag(query, "follow"):
+        return Reply("".join(f"{line}\n" for line in call.supervisor.log_tail(name, lines)))
+    return Stream(_follow(call, name, lines))
+
+
+async def _follow(call: Call, name: str, lines: int) -> AsyncGenerator[bytes, None]:
+    """The tail and what comes after it, without a gap: both are asked for in one turn of the loop."""
+    stopping: asyncio.Event | None = call.scope["extensions"].get("smd.stopping")
+    subscription = call.supervisor.bus.subscribe({"log"})
+    waiting: set[asyncio.Future[Any]] = {asyncio.ensure_future(gone(call.receive))}
+    if stopping is not None:
+        waiting.add(asyncio.ensure_future(stopping.wait()))
+    try:
+        yield "".join(f"{line}\n" for line in call.supervisor.log_tail(name, lines)).encode()
+        ends = frozenset(waiting)
+        while True:
+            coming = asyncio.ensure_future(subscription.get())
+            waiting = {coming, *ends}
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            if not coming.done() or coming.cancelled():
+                return
+            yield _piece(coming.result(), name)
+    finally:
+        subscription.close()
+        for one in waiting:
+            one.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+
+
+def _piece(notice: Notice, name: str) -> bytes:
+    if notice.kind == "reset":
+        return b"... lines are missing here: they came faster than they were read\n"
+    return f"{log_line(notice)}\n".encode() if notice.machine == name else b""

@@ -1,0 +1,148 @@
+"""The `smd` command: run in the foreground, serve under systemd, check files."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from smd import __version__, log
+from smd.document import check_document
+from smd.errors import SettingsError, SmdError
+from smd.settings import Settings, load_settings
+
+INVALID = 8
+"""Exit code for an invalid configuration; the same as smctl's."""
+
+_SYSTEM = Path("/etc/smd")
+
+
+def _options(command: Callable[..., Any]) -> Callable[..., Any]:
+    path = click.Path(path_type=Path)
+    for option in reversed((
+        click.option("--state-dir", type=path, help="Store, logs and control socket. [default: ./.smd]"),
+        click.option("--machine-name", help="Name of the machine (with one file)."),
+        click.option("--initial-context", help="JSON object laid over the first context (with one file)."),
+        click.option("--actions-dir", type=path, multiple=True, help="Folder of *_action.py files."),
+        click.option("--event-socket-path", type=path, help="Datagram socket of an event monitor."),
+        click.option("--control-socket-prefix", type=path, help="Prefix of the machines' datagram sockets."),
+        click.option("--compat-tmp", is_flag=True, help="Use the predecessor's socket names in /tmp."),
+        click.option("--ephemeral", is_flag=True, default=None, help="Keep everything in memory; nothing survives."),
+        click.option("--debug", is_flag=True, help="Log more."),
+        click.option("--log-format", type=click.Choice(["console", "json"]), help="Form of the log on standard error."),
+    )):  # fmt: skip
+        command = option(command)
+    return command
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="smd")
+def cli() -> None:
+    """Smd hosts state machines: one daemon for all of a box. Talk to it with smctl."""
+
+
+@cli.command()
+@click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
+@_options
+def run(paths: tuple[Path, ...], **options: Any) -> None:
+    """Run machines from files or folders in the foreground."""
+    settings = _settings((), options)
+    _go(settings, paths, options)
+
+
+@cli.command()
+@click.option(
+    "--config", type=click.Path(path_type=Path), multiple=True, help="Settings file; default: those of /etc/smd."
+)
+@_options
+def serve(config: tuple[Path, ...], **options: Any) -> None:
+    """Run as a service, with the configured machines."""
+    files = config or tuple(
+        p for p in (_SYSTEM / "smd.yaml", *sorted((_SYSTEM / "conf.d").glob("*.yaml"))) if p.is_file()
+    )
+    _go(_settings(files, options), (), options)
+
+
+@cli.command()
+@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--actions-dir", type=click.Path(path_type=Path), multiple=True)
+def check(paths: tuple[Path, ...], actions_dir: tuple[Path, ...]) -> None:
+    """Read machine files, report every mistake, and exit (8 if there is one)."""
+    from smd.actions.loader import CustomActions  # noqa: PLC0415 - only this command needs it here
+    from smd.daemon import machine_files  # noqa: PLC0415
+
+    custom = CustomActions([folder.absolute() for folder in actions_dir]).types()
+    bad = 0
+    try:
+        for path in (file for given in paths for file in machine_files(given)):
+            problems = check_document(path.read_bytes(), str(path), custom=custom)
+            for problem in problems:
+                click.echo(problem.render(), err=True)
+            bad += any(problem.severity == "error" for problem in problems)
+            if not problems:
+                click.echo(f"{path}: ok")
+    except (SmdError, OSError) as error:
+        _complain(
+            error if isinstance(error, SmdError) else SettingsError(f"cannot read '{error.filename}': {error.strerror}")
+        )
+        sys.exit(INVALID)
+    sys.exit(INVALID if bad else 0)
+
+
+def _settings(files: tuple[Path, ...], options: dict[str, Any]) -> Settings:
+    prefix, event_socket = options["control_socket_prefix"], options["event_socket_path"]
+    if options["compat_tmp"]:
+        prefix = prefix or Path("/tmp/statemachine-control")  # noqa: S108 - the predecessor's own name
+        event_socket = event_socket or Path("/tmp/statemachine-events.sock")  # noqa: S108
+    flags = {
+        "state_dir": options["state_dir"], "actions_dirs": options["actions_dir"] or None, "control_prefix": prefix,
+        "event_socket": event_socket, "ephemeral": options["ephemeral"] or None, "log_format": options["log_format"],
+        "log_level": "debug" if options["debug"] else None,
+    }  # fmt: skip
+    try:
+        return load_settings(files, os.environ, flags)
+    except SmdError as error:
+        _complain(error)
+        sys.exit(INVALID)
+
+
+def _go(settings: Settings, paths: tuple[Path, ...], options: dict[str, Any]) -> None:
+    from smd import daemon  # noqa: PLC0415 - the whole daemon is not needed to print help
+
+    log.set_up(settings.log_level, settings.log_format)
+    try:
+        files = [daemon.Named(path, options["machine_name"], _context(options)) for path in paths]
+        if options["machine_name"] and len(paths) != 1:
+            raise SettingsError("cannot use --machine-name: it needs exactly one file")
+        asyncio.run(daemon.serve(settings, files))
+    except SmdError as error:
+        _complain(error)
+        sys.exit(INVALID if error.code in {"invalid_chart", "invalid_settings"} else 1)
+
+
+def _context(options: dict[str, Any]) -> dict[str, Any]:
+    text = options["initial_context"]
+    try:
+        context = json.loads(text) if text else {}
+    except ValueError as error:
+        raise SettingsError(f"cannot read --initial-context: {error}") from None
+    if not isinstance(context, dict):
+        raise SettingsError("cannot use --initial-context: it must be a JSON object")
+    return context
+
+
+def _complain(error: SmdError) -> None:
+    click.echo(f"smd: {error.message}", err=True)
+    if error.hint:
+        click.echo(f"  {error.hint}", err=True)
+
+
+def main() -> None:
+    """Entry point of the `smd` command."""
+    cli()

@@ -1,0 +1,1 @@
+"""The running side: machines as actors, their supervisor, timers, the bus, the queue's wake-ups."""

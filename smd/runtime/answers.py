@@ -1,0 +1,76 @@
+"""What senders and operators are told. Plain values; the HTTP layer and the client use the same names."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+
+class Answer(NamedTuple):
+    """What became of one event (P3).
+
+    Attributes:
+        seq: its number in the journal; 0 for a duplicate whose row is gone.
+        disposition: taken, ignored, deferred, queued, duplicate or failed.
+        states: active leaf states after it, in document order.
+        before: the same before it.
+        reason: why it was not taken, in words; empty when taken.
+        code: stable word for the reason (`unknown_event`, `no_transition`, `guard_false`, `busy`,
+            `not_running`, `paused` ...), empty when taken.
+        hint: the next step, or nearest names.
+    """
+
+    machine: str
+    type: str
+    seq: int
+    disposition: str
+    states: tuple[str, ...] = ()
+    before: tuple[str, ...] = ()
+    reason: str = ""
+    code: str = ""
+    hint: str = ""
+
+    def plain(self) -> dict[str, Any]:
+        """The JSON form, empty explanations left out."""
+        plain: dict[str, Any] = {
+            "machine": self.machine, "type": self.type, "seq": self.seq, "disposition": self.disposition,
+            "states": list(self.states), "before": list(self.before),
+        }  # fmt: skip
+        for name in ("reason", "code", "hint"):
+            if getattr(self, name):
+                plain[name] = getattr(self, name)
+        return plain
+
+
+class MachineView(NamedTuple):
+    """A machine as shown to people and programs. Times are seconds since the epoch.
+
+    `status` is running, paused, stopped, failed or finished. `waiting_for` says in words what the running
+    sequence waits for; `action` is the type of the working action now running, if any.
+    """
+
+    name: str
+    label: str
+    status: str
+    states: tuple[str, ...]
+    since: float
+    life: int
+    version: int
+    last_event: str
+    lifecycle: str
+    operational: str
+    health: str
+    error: str | None
+    restarts: int
+    parent: str | None
+    origin: str
+    pending: int
+    stuck: bool
+    action: str | None
+    waiting_for: str | None
+    enabled: tuple[str, ...]
+    timers: tuple[dict[str, Any], ...] = ()
+    held: tuple[str, ...] = ()
+
+    def plain(self) -> dict[str, Any]:
+        """The JSON form."""
+        return self._asdict()

@@ -1,0 +1,148 @@
+"""Store actions inside a turn: build the call, let its family ask the store, watch what it changed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Generator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from smd import codec
+from smd.actions import STORE
+from smd.actions.base import Call
+from smd.actions.machines import StartChild
+from smd.errors import ActionError, SmdError, StoreError
+from smd.jobs import Job
+from smd.runtime import control
+from smd.statechart.event import Event, Outcome
+from smd.statechart.expression import ExpressionError
+from smd.statechart.model import Action, Statechart
+from smd.statechart.scope import Lookup, lookup_in
+from smd.statechart.sequence import action_of, key_of
+from smd.statechart.snapshot import Sequence, Snapshot
+from smd.store.base import AddJob, ClaimJob, CreateMachine, Enqueue, MachineRow, PutChart, SettleJob
+
+if TYPE_CHECKING:
+    from smd.runtime.machine import Machine
+    from smd.runtime.turn import Turn
+
+Recipe = Generator[Any, Any, Any]
+
+
+def lookup_for(snapshot: Snapshot, record: Sequence, now: float) -> Lookup:
+    """What the templates of a sequence's action see."""
+    return lookup_in(
+        snapshot.context, record.event, machine=snapshot.machine, state=record.state, now=now, life=snapshot.life
+    )  # fmt: skip
+
+
+def call_for(machine: Machine, chart: Statechart, snapshot: Snapshot, record: Sequence, now: float) -> Call:
+    """The call of the action a record stands at.
+
+    Raises:
+        ActionError: a parameter cannot be rendered.
+    """
+    action = action_of(chart, record)
+    look = lookup_for(snapshot, record, now)
+    params = action.params.render(look)
+    key = key_of(snapshot, record)
+    return Call(
+        machine=snapshot.machine, life=snapshot.life, state=record.state, key=key,
+        full_key=f"{machine.supervisor.store_id}/{key}", attempt=record.attempt, action=action,
+        params=params if isinstance(params, dict) else {}, context=snapshot.context, event=record.event, lookup=look,
+        held=snapshot.held, now=now, work_folder=Path(machine.work_folder), log=machine.log, output=machine.output,
+    )  # fmt: skip
+
+
+def refused(snapshot: Snapshot, record: Sequence, action: Action, error: SmdError) -> Outcome:
+    """The outcome of an action that could not even be called."""
+    patch = (("set", ("last_error",), f"{action.type}: {error.message}"), ("set", ("last_error_action",), action.type))
+    return Outcome(
+        key_of(snapshot, record), record.attempt, False, action.events.get("error", "error"), patch, error=error.message
+    )
+
+
+def ask(turn: Turn, record: Sequence) -> Recipe:
+    """Ask the store on behalf of a record; returns the Outcome.
+
+    Raises:
+        StoreError: the store failed; nothing is known of the answer.
+    """
+    snapshot, chart = turn.result.snapshot, turn.result.chart
+    if snapshot is None:
+        raise ActionError("cannot ask for a machine that has not started")
+    action = action_of(chart, record)
+    try:
+        call = call_for(turn.machine, chart, snapshot, record, turn.now)
+        return (yield from _drive(turn, STORE[action.type](call)))
+    except StoreError:
+        raise
+    except (ActionError, ExpressionError, SmdError) as error:
+        return refused(snapshot, record, action, error)
+
+
+def _drive(turn: Turn, family: Generator[Any, Any, Outcome]) -> Recipe:
+    """Pass the family's operations on, noting what changes for others."""
+    answer: Any = None
+    while True:
+        try:
+            operation = family.send(answer)
+        except StopIteration as end:
+            return end.value
+        answer = yield from _operate(turn, operation)
+
+
+def _operate(turn: Turn, operation: Any) -> Recipe:
+    if isinstance(operation, StartChild):
+        return (yield from _start_child(turn, operation))
+    answer = yield operation
+    result = turn.result
+    if isinstance(operation, AddJob) and answer[1]:
+        result.jobs.append(("available", answer[0]))
+    elif isinstance(operation, SettleJob | ClaimJob) and isinstance(answer, Job):
+        result.jobs.append((answer.status, answer))
+    elif isinstance(operation, Enqueue):
+        result.delivered.append((operation.machine, answer[0], operation.event))
+    return answer
+
+
+def _start_child(turn: Turn, operation: StartChild) -> Recipe:
+    """A child is a machine row and its start a pending row, both in this transaction."""
+    supervisor, parent = turn.machine.supervisor, turn.machine
+    try:
+        chart, origin = supervisor.charts.load(supervisor.charts.resolve(operation.path, parent.work_folder))
+        if not isinstance(operation.context, dict):
+            raise ActionError("cannot start a child: its context must be a map")
+    except SmdError as error:
+        return {"started": False, "existing": False, "error": error.message}
+    yield PutChart(chart.hash, codec.dumps(chart.source))
+    row = MachineRow(
+        operation.name, 0, chart.hash, "stopped", 0, parent=operation.parent, linked=operation.linked,
+        initial_context=json.dumps(operation.context).encode(), origin=origin, work_folder=parent.work_folder,
+        owner_epoch=0, last_event=operation.key,
+    )  # fmt: skip
+    existing = yield CreateMachine(row)
+    if existing is not None:
+        if existing.last_event == operation.key:
+            return {"started": True, "existing": True, "error": None}
+        if existing.status != "finished":
+            return {
+                "started": False,
+                "existing": True,
+                "error": f"machine '{operation.name}' exists and is {existing.status}",
+            }
+        row = existing
+    held = [list(hold) for hold in _handed(turn, operation)]
+    payload = {"context": operation.context, "held": held, "chart": chart.hash, "key": operation.key}
+    start = Event(control.START, payload, source=parent.name)
+    seq, _ = yield Enqueue(operation.name, start, turn.now)
+    turn.result.children.append((row, chart))
+    turn.result.delivered.append((operation.name, seq, start))
+    return {"started": True, "existing": existing is not None, "error": None}
+
+
+def _handed(turn: Turn, operation: StartChild) -> list[Any]:
+    """The parent's holds of the jobs it hands over."""
+    snapshot = turn.result.snapshot
+    handed = set(operation.held)
+    return [h._replace(auto=False, handed=True) for h in (snapshot.held if snapshot else ()) if h.job_id in handed]

@@ -1,0 +1,55 @@
+"""The way back into the daemon for actions that run in a thread: blocking calls, answered by the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from smd.jobs import Job
+from smd.runtime.units import ask_one
+from smd.statechart.event import Event
+from smd.store.base import AddJob, SettleJob
+
+if TYPE_CHECKING:
+    from smd.runtime.supervisor import Supervisor
+
+
+class Bridge:
+    """See `smd.actions.legacy_models.Bridge`. Never called on the loop's own thread."""
+
+    def __init__(self, supervisor: Supervisor) -> None:
+        self._supervisor = supervisor
+
+    def call(self, operation: Any, /) -> Any:
+        """Ask the store in a unit of its own.
+
+        Raises:
+            SmdError: what the store refuses.
+        """
+        return self._wait(self._call(operation))
+
+    def query(self, name: str, /, *arguments: Any, **options: Any) -> Any:
+        """One of the store's reads."""
+        return self._wait(getattr(self._supervisor.store, name)(*arguments, **options))
+
+    def send(self, machine: str, event: Event, /) -> Any:
+        """Send an event and wait until it is durable.
+
+        Raises:
+            SmdError: whatever kept the event out.
+        """
+        return self._wait(self._supervisor.send(machine, event, client=False))
+
+    def now(self) -> float:
+        """Seconds since the epoch."""
+        return self._supervisor.clock.now()
+
+    def _wait(self, coroutine: Any) -> Any:
+        return asyncio.run_coroutine_threadsafe(coroutine, self._supervisor.loop).result()
+
+    async def _call(self, operation: Any) -> Any:
+        answer = await self._supervisor.store.submit(ask_one(operation))
+        job = answer[0] if isinstance(operation, AddJob) else answer
+        if isinstance(operation, AddJob | SettleJob) and isinstance(job, Job):
+            self._supervisor.jobs_changed([(job.status, job)])
+        return answer

@@ -1,0 +1,86 @@
+"""Charts in memory: one object per content hash, however many machines run it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from pathlib import Path
+from typing import Any
+
+from smd.document import chart_from_plain, load_document
+from smd.errors import ChartError, NotFoundError
+from smd.statechart.model import Statechart
+
+
+class Charts:
+    """Loads, remembers, and finds charts.
+
+    Args:
+        custom: types of the user's Python actions.
+        roots: folders outside of which no file is loaded on behalf of a machine or a request.
+    """
+
+    def __init__(self, custom: Collection[str] = (), roots: Iterable[Path] = ()) -> None:
+        self._custom = frozenset(custom)
+        self._roots = [root.resolve() for root in roots]
+        self._known: dict[str, Statechart] = {}
+        self._files: dict[tuple[str, int, int], Statechart] = {}
+
+    def known(self, chart_hash: str) -> Statechart:
+        """A chart seen before.
+
+        Raises:
+            NotFoundError: never seen in this process.
+        """
+        try:
+            return self._known[chart_hash]
+        except KeyError:
+            raise NotFoundError(f"cannot find chart {chart_hash[:12]}: it was never loaded") from None
+
+    def remember(self, chart: Statechart) -> Statechart:
+        """The one object for this content."""
+        return self._known.setdefault(chart.hash, chart)
+
+    def restore(self, chart_hash: str, plain: Any) -> Statechart:
+        """A chart from what the store kept."""
+        known = self._known.get(chart_hash)
+        return known or self.remember(chart_from_plain(plain, custom=None))
+
+    def parse(self, text: str | bytes, name: str) -> Statechart:
+        """A chart from text.
+
+        Raises:
+            DocumentError: every mistake, with its place.
+        """
+        return self.remember(load_document(text, name, custom=self._custom))
+
+    def load(self, path: Path) -> tuple[Statechart, str]:
+        """A chart from a file, and the file's name as the machine's origin.
+
+        Raises:
+            ChartError: unreadable file; DocumentError: every mistake in it.
+        """
+        try:
+            status = path.stat()
+            key = (str(path), status.st_mtime_ns, status.st_size)
+            if key not in self._files:
+                self._files[key] = self.parse(path.read_bytes(), str(path))
+            return self._files[key], str(path)
+        except OSError as error:
+            raise ChartError(f"cannot read '{path}': {error.strerror}") from error
+
+    def resolve(self, path: str, work_folder: str) -> Path:
+        """A path given by a machine or a request, which must lie under a configured folder.
+
+        Raises:
+            ChartError: it leads elsewhere.
+        """
+        full = (Path(work_folder) / path).resolve()
+        if not any(full.is_relative_to(root) for root in self._roots):
+            folders = ", ".join(map(str, self._roots)) or "none"
+            raise ChartError(f"cannot load '{path}': it lies outside the configured folders ({folders})")
+        return full
+
+    def allow(self, folder: Path) -> None:
+        """Add a configured folder."""
+        if folder.resolve() not in self._roots:
+            self._roots.append(folder.resolve())

@@ -1,0 +1,82 @@
+"""Time as an argument: the system's clock, and one that tests move by hand."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+
+class Handle(Protocol):
+    """A call that was arranged."""
+
+    def cancel(self) -> None:
+        """Forget it; harmless when it has happened."""
+
+
+class Clock(Protocol):
+    """Wall-clock time in seconds since the epoch; never runs backwards."""
+
+    def now(self) -> float:
+        """The time."""
+        ...
+
+    def call_at(self, when: float, callback: Callable[[], None]) -> Handle:
+        """Call back on the event loop once `now() >= when`, or as soon as possible."""
+        ...
+
+
+class SystemClock:
+    """The machine's clock. When it is set back, time stands still until it has caught up."""
+
+    def __init__(self) -> None:
+        self._last = 0.0
+
+    def now(self) -> float:
+        """The time."""
+        self._last = max(self._last, time.time())
+        return self._last
+
+    def call_at(self, when: float, callback: Callable[[], None]) -> Handle:
+        """See `Clock.call_at`."""
+        return asyncio.get_running_loop().call_later(max(0.0, when - self.now()), callback)
+
+
+class _Due:
+    def __init__(self, callback: Callable[[], None]) -> None:
+        self.callback: Callable[[], None] | None = callback
+
+    def cancel(self) -> None:
+        self.callback = None
+
+
+class ManualClock:
+    """Stands still until `advance`; then everything due is called, in order of time."""
+
+    def __init__(self, now: float = 1_000_000.0) -> None:
+        self._now = now
+        self._heap: list[tuple[float, int, _Due]] = []
+        self._count = itertools.count()
+
+    def now(self) -> float:
+        """The time."""
+        return self._now
+
+    def call_at(self, when: float, callback: Callable[[], None]) -> Handle:
+        """See `Clock.call_at`."""
+        due = _Due(callback)
+        heapq.heappush(self._heap, (when, next(self._count), due))
+        if when <= self._now:
+            asyncio.get_running_loop().call_soon(self.advance, 0.0)
+        return due
+
+    def advance(self, seconds: float) -> None:
+        """Move time forward and call what became due."""
+        self._now += seconds
+        while self._heap and self._heap[0][0] <= self._now:
+            _, _, due = heapq.heappop(self._heap)
+            if due.callback is not None:
+                due.callback()

@@ -1,0 +1,157 @@
+"""Control events: start, stop, pause and their like are rows of the journal too, so that a replay meets them.
+
+`advance` is the one function that consumes a journal row, live and in replay.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from smd.errors import ChartError, MachineError
+from smd.statechart.configuration import configuration_of
+from smd.statechart.effects import CONTROL, Effect, Settle
+from smd.statechart.event import Event, Hold
+from smd.statechart.interpreter import initial, macrostep
+from smd.statechart.model import Statechart
+from smd.statechart.sequence import NOT_STARTED
+from smd.statechart.snapshot import READY, RUNNING, Sequence, Snapshot, Timer
+from smd.statechart.step import Step
+
+PREFIX = "smd."
+"""Event types from outside never begin with it."""
+START, RESUME, STOP, PAUSE = "smd.start", "smd.resume", "smd.stop", "smd.pause"
+FAIL, RESET, RELOAD = "smd.fail", "smd.reset-failed", "smd.reload"
+
+OUTCOME = "smd.outcome"
+"""Type of an action's answer that names no event."""
+
+
+def advance(chart: Statechart, snapshot: Snapshot | None, event: Event, now: float) -> Step:
+    """Consume one event of any kind.
+
+    Args:
+        snapshot: None before the first start.
+
+    Raises:
+        MachineError: the chart does not settle.
+    """
+    if event.type == START:
+        return _start(chart, snapshot, event, now)
+    if snapshot is None:
+        raise MachineError(f"cannot handle '{event.type}': the machine has never been started")
+    if event.type == STOP:
+        return _control(snapshot._replace(version=snapshot.version + 1, held=()), _releases(snapshot))
+    if event.type == RELOAD:
+        return _control(adopt(chart, snapshot, now)._replace(version=snapshot.version + 1))
+    if event.type == RESUME and event.payload:
+        return _control(
+            _rearm(chart, snapshot, now, event.payload.get("down_since"))._replace(version=snapshot.version + 1)
+        )
+    if event.type.startswith(PREFIX) and event.outcome is None:
+        return _control(snapshot._replace(version=snapshot.version + 1))
+    return macrostep(chart, snapshot, event, now)
+
+
+def failed(snapshot: Snapshot) -> Snapshot:
+    """The event that fails a machine is consumed; everything else stays as it was."""
+    return snapshot._replace(version=snapshot.version + 1)
+
+
+def _control(snapshot: Snapshot, effects: tuple[Effect, ...] = ()) -> Step:
+    return Step(snapshot, (), effects, CONTROL)
+
+
+def _start(chart: Statechart, snapshot: Snapshot | None, event: Event, now: float) -> Step:
+    payload: dict[str, Any] = event.payload
+    version = snapshot.version if snapshot is not None else payload["version"]
+    step = initial(chart, machine=payload["machine"], life=payload["life"], version=version, context=payload["context"],
+                   now=now)  # fmt: skip
+    held = tuple(Hold(*hold) for hold in payload.get("held", ()))
+    lost = () if snapshot is None else _releases(snapshot)
+    return step._replace(
+        snapshot=step.snapshot._replace(held=(*held, *step.snapshot.held)), effects=(*lost, *step.effects)
+    )
+
+
+def _releases(snapshot: Snapshot) -> tuple[Settle, ...]:
+    """Jobs in hand when a machine stops: completed if the last action ended well, else available again."""
+    return tuple(
+        Settle(h.job_id, h.epoch, "completed" if h.auto and h.ok and not _busy(snapshot) else "available", None)
+        for h in snapshot.held
+    )
+
+
+def _busy(snapshot: Snapshot) -> bool:
+    return any(record.phase in {"working", "sleeping"} for record in snapshot.sequences)
+
+
+def _rearm(chart: Statechart, snapshot: Snapshot, now: float, down_since: float | None) -> Snapshot:
+    """Timers whose `on_restart` is not `deadline`."""
+    timers = []
+    for timer in snapshot.timers:
+        policy = _policy(chart, timer)
+        if policy == "restart":
+            timer = timer._replace(due=now + timer.seconds)  # noqa: PLW2901
+        elif policy == "remaining" and down_since is not None:
+            timer = timer._replace(due=timer.due + max(0.0, now - down_since))  # noqa: PLW2901
+        timers.append(timer)
+    return snapshot._replace(timers=tuple(timers))
+
+
+def _policy(chart: Statechart, timer: Timer) -> str:
+    if timer.kind != "after":
+        return "deadline"
+    specs = chart.states[timer.state].timers
+    return next((s.on_restart for s in specs if s.event == timer.event), "deadline")
+
+
+def needs_rearming(chart: Statechart, snapshot: Snapshot) -> bool:
+    """Some live timer depends on how long the daemon was down."""
+    return any(_policy(chart, timer) != "deadline" for timer in snapshot.timers)
+
+
+# --- reload -------------------------------------------------------------------------------------------------------
+
+
+def fits(chart: Statechart, snapshot: Snapshot) -> bool:
+    """True if every active state still exists in `chart`, and may be active together."""
+    if any(name not in chart.states for name in snapshot.configuration.ids):
+        return False
+    wanted = configuration_of(chart, (chart.states[name] for name in snapshot.configuration.ids))
+    return wanted.leaf_ids == snapshot.configuration.leaf_ids and all(
+        chart.states[s.id].ancestors and [a.id for a in chart.states[s.id].ancestors] == [a.id for a in s.ancestors]
+        for s in snapshot.configuration.states
+    )
+
+
+def adopt(chart: Statechart, snapshot: Snapshot, now: float) -> Snapshot:
+    """The snapshot under a changed chart.
+
+    A state whose definition is unchanged keeps its sequence and timers; a changed one begins its sequence anew and
+    re-arms its timers from now.
+
+    Raises:
+        ChartError: the active states do not fit.
+    """
+    if not fits(chart, snapshot):
+        raise ChartError(f"cannot adopt the new chart: '{snapshot.configuration.label}' is not a configuration of it")
+    old = {state.id: state for state in snapshot.configuration.states}
+    changed = {name for name, state in old.items() if chart.states[name].digest != state.digest}
+    configuration = configuration_of(chart, (chart.states[name] for name in old))
+    entry = snapshot.entry
+    sequences = [r for r in snapshot.sequences if r.state not in changed]
+    timers = [t for t in snapshot.timers if t.state not in changed]
+    events = {r.state: r.event for r in snapshot.sequences}
+    for name in sorted(changed):
+        state = chart.states[name]
+        entry += 1
+        timers.extend(
+            Timer(f"{entry}.{n}", "after", now + t.seconds, name, t.event, t.seconds)
+            for n, t in enumerate(state.timers)
+        )
+        if state.sequence:
+            sequences.append(Sequence(name, entry, NOT_STARTED, 1, READY, events.get(name)))
+    sequences.sort(key=lambda r: chart.states[r.state].order)
+    history = {name: states for name, states in snapshot.history.items() if name in chart.states}
+    return snapshot._replace(chart=chart.hash, configuration=configuration, entry=entry, sequences=tuple(sequences),
+                             timers=tuple(timers), history=history, status=RUNNING)  # fmt: skip

@@ -1,0 +1,93 @@
+"""A machine's inbox in memory: by priority, then arrival; bounded at the door.
+
+High priority overtakes, but one turn in 16 serves the others first, so that nothing starves.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from smd.statechart.event import HIGH, LOW, NORMAL, Event
+
+LIMIT = 1_000
+FAIR_TURN = 16
+
+Reply = Callable[[Any], None]
+"""Called on the loop with an Answer, or with the SmdError that kept the event out."""
+
+
+class Item(NamedTuple):
+    """An event in the inbox. `seq` is set if it is a pending row of the store; `client` marks a sender's own id."""
+
+    event: Event
+    seq: int | None = None
+    reply: Reply | None = None
+    client: bool = False
+
+
+class Inbox:
+    """See the module. `overflow` is true while rows of the store wait behind what is in memory."""
+
+    __slots__ = ("_high", "_low", "_normal", "_turns", "overflow")
+
+    def __init__(self) -> None:
+        self._high: deque[Item] | None = None
+        self._normal: deque[Item] = deque()
+        self._low: deque[Item] | None = None
+        self._turns = 0
+        self.overflow = False
+
+    def __len__(self) -> int:
+        return len(self._normal) + len(self._high or ()) + len(self._low or ())
+
+    def put(self, item: Item) -> None:
+        """Append by priority."""
+        self._queue(item.event.priority).append(item)
+
+    def put_back(self, items: list[Item]) -> None:
+        """Return what was taken and not consumed, in its old order, ahead of what came since."""
+        for item in reversed(items):
+            self._queue(item.event.priority).appendleft(item)
+
+    def _queue(self, priority: int) -> deque[Item]:
+        if priority == NORMAL:
+            return self._normal
+        if priority <= HIGH:
+            if self._high is None:
+                self._high = deque()
+            return self._high
+        if self._low is None:
+            self._low = deque()
+        return self._low
+
+    def take(self, most: int) -> list[Item]:
+        """Up to `most` items in the order in which they are to be consumed."""
+        if self._high is None and self._low is None:
+            if len(self._normal) <= most:
+                taken = list(self._normal)
+                self._normal.clear()
+                return taken
+            return [self._normal.popleft() for _ in range(most)]
+        return self._take_by_priority(most)
+
+    def _take_by_priority(self, most: int) -> list[Item]:
+        taken: list[Item] = []
+        while len(taken) < most:
+            self._turns += 1
+            order = (HIGH, NORMAL, LOW) if self._turns % FAIR_TURN else (NORMAL, LOW, HIGH)
+            queue = next((q for q in map(self._queue, order) if q), None)
+            if queue is None:
+                break
+            taken.append(queue.popleft())
+        return taken
+
+    def seqs(self) -> set[int]:
+        """Journal numbers of the pending rows that are already here."""
+        queues = (self._normal, self._high or (), self._low or ())
+        return {item.seq for queue in queues for item in queue if item.seq is not None}
+
+    def drain(self) -> list[Item]:
+        """Take everything."""
+        return self.take(len(self))

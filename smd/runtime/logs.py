@@ -1,0 +1,97 @@
+"""A log file for each machine: what its `log` actions say, its transitions, and the full output of its commands."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict, deque
+from pathlib import Path
+from typing import IO
+
+OPEN_FILES = 64
+KEEP_BYTES = 10_000_000
+"""A log that grows beyond it is moved to `.1`, whose place is lost."""
+
+
+def file_name(machine: str) -> str:
+    """A machine's name as a file name, escaped like systemd-escape: everything but letters, digits and `:_.-`."""
+    escaped = "".join(
+        c if (c.isalnum() and c.isascii()) or c in ":_-" or (c == "." and n) else _escape(c)
+        for n, c in enumerate(machine)
+    )
+    return escaped or "_"
+
+
+def _escape(character: str) -> str:
+    return (
+        "-" if character == "/" else "".join(f"\\x{byte:02x}" for byte in character.encode("utf-8", "surrogateescape"))
+    )
+
+
+class MachineLogs:
+    """Appends lines; callable from any thread. Without a folder only the last lines are kept, in memory."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self._folder = folder
+        self._files: OrderedDict[str, IO[bytes]] = OrderedDict()
+        self._tails: dict[str, deque[str]] = {}
+        self._lock = threading.Lock()
+
+    def write(self, machine: str, level: str, message: str, at: float) -> None:
+        """One line of text; line breaks inside it are indented."""
+        stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(at)) + f".{int(at * 1000) % 1000:03d}Z"
+        body = message.replace("\n", "\n    ")
+        self._append(machine, f"{stamp} {level:<7} {body}\n".encode("utf-8", "backslashreplace"))
+
+    def output(self, machine: str, stream: str, data: bytes) -> None:
+        """Raw output of a command, as it arrives."""
+        marked = b"".join(b"    | " + line + b"\n" for line in data.splitlines())
+        self._append(machine, marked if stream == "stdout" else marked.replace(b"    | ", b"    ! "))
+
+    def _append(self, machine: str, data: bytes) -> None:
+        with self._lock:
+            if self._folder is None:
+                tail = self._tails.setdefault(machine, deque(maxlen=1000))
+                tail.extend(data.decode("utf-8", "replace").splitlines())
+                return
+            file = self._file(machine)
+            file.write(data)
+            if file.tell() > KEEP_BYTES:
+                self._rotate(machine)
+
+    def _path(self, machine: str) -> Path:
+        return (self._folder or Path()) / f"{file_name(machine)}.log"
+
+    def _file(self, machine: str) -> IO[bytes]:
+        file = self._files.pop(machine, None)
+        if file is None:
+            if len(self._files) >= OPEN_FILES:
+                self._files.popitem(last=False)[1].close()
+            file = self._path(machine).open("ab", buffering=0)
+        self._files[machine] = file
+        return file
+
+    def _rotate(self, machine: str) -> None:
+        self._files.pop(machine).close()
+        path = self._path(machine)
+        path.replace(path.with_suffix(".log.1"))
+
+    def tail(self, machine: str, lines: int) -> list[str]:
+        """The last lines, oldest first."""
+        with self._lock:
+            if self._folder is None:
+                return list(self._tails.get(machine, ()))[-lines:]
+        path = self._path(machine)
+        if not path.exists():
+            return []
+        with path.open("rb") as file:
+            file.seek(0, 2)
+            file.seek(max(0, file.tell() - 512 * max(lines, 1) - 4096))
+            return file.read().decode("utf-8", "replace").splitlines()[-lines:]
+
+    def close(self) -> None:
+        """Close all files."""
+        with self._lock:
+            for file in self._files.values():
+                file.close()
+            self._files.clear()

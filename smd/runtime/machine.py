@@ -1,0 +1,230 @@
+"""One hosted machine: an inbox, a snapshot, and what follows from a commit.
+
+There is no task per machine. `post` puts an event in the inbox and, if none is under way, submits a `Turn` to the
+store; its commit calls back, replies go out, working actions and timers are brought in line with the new snapshot,
+and if the inbox is not empty the next turn is submitted. An idle machine is a few small objects (P7).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from smd.errors import BusyError, OutcomeUnknownError, SmdError, StoreError
+from smd.runtime import control
+from smd.runtime.inbox import LIMIT, Inbox, Item, Reply
+from smd.runtime.result import Result
+from smd.runtime.turn import Turn
+from smd.statechart.event import Event
+from smd.statechart.model import Statechart
+from smd.statechart.snapshot import ARMED, SLEEPING, WAITING, WORKING, Snapshot
+from smd.store.base import MachineRow
+
+if TYPE_CHECKING:
+    from smd.runtime.supervisor import Supervisor
+    from smd.runtime.working import Running
+
+TRY_AGAIN = 0.5
+"""Seconds before a machine tries again after the store failed."""
+
+
+class Machine:
+    """See the module.
+
+    Attributes:
+        snapshot, status, life, version, health, error: as of the last commit.
+        running: working actions under way, by (key, attempt).
+        wake: something that a waiting action watches may have changed.
+        queue_mark: the queue's change counter when the turn under way began.
+    """
+
+    __slots__ = ("chart", "ending", "error", "health", "inbox", "last_event", "life", "linked", "loading", "name",
+                 "origin", "parent", "parked", "queue_mark", "restarts", "running", "settled_waiters", "since", "snapshot",
+                 "status", "submitted", "supervisor", "turn", "version", "wake", "work_folder")  # fmt: skip
+
+    def __init__(self, supervisor: Supervisor, row: MachineRow, chart: Statechart, snapshot: Snapshot | None) -> None:
+        self.supervisor = supervisor
+        self.name = row.name
+        self.chart = chart
+        self.snapshot = snapshot
+        self.status = row.status
+        self.life = row.life
+        self.version = row.version
+        self.health = row.health
+        self.error = row.error
+        self.parent = row.parent
+        self.linked = row.linked
+        self.origin = row.origin
+        self.restarts = row.restarts
+        self.since = row.since
+        self.last_event = row.last_event
+        self.work_folder = row.work_folder or str(supervisor.work_folder)
+        self.inbox = Inbox()
+        self.parked: list[Item] = []
+        self.running: dict[tuple[str, int], Running] = {}
+        self.ending: set[asyncio.Task[Any]] = set()
+        self.settled_waiters: list[asyncio.Future[None]] = []
+        self.wake = False
+        self.submitted = False
+        self.loading = False
+        self.queue_mark = 0
+        self.turn: Turn | None = None
+
+    # --- in -----------------------------------------------------------------------------------------------------
+
+    def post(self, event: Event, reply: Reply | None = None, *, client: bool = False, limit: int = LIMIT) -> None:
+        """Put an event in the inbox; `reply` hears what became of it once that is durable.
+
+        Raises:
+            BusyError: the inbox is full (only for events with a sender that can wait).
+        """
+        if reply is not None and len(self.inbox) >= limit:
+            raise BusyError(
+                f"cannot take '{event.type}': {len(self.inbox)} events wait for '{self.name}'",
+                hint="send it again later",
+            )
+        self.inbox.put(Item(event, None, reply, client and bool(event.id)))
+        self.ready()
+
+    def deliver(self, seq: int, event: Event) -> None:
+        """A pending row of the store is for this machine."""
+        if self.inbox.overflow or len(self.inbox) >= LIMIT:
+            self.inbox.overflow = True
+        else:
+            self.inbox.put(Item(event, seq))
+        self.go_on()
+
+    def nudge(self) -> None:
+        """What a waiting action watches has changed."""
+        self.wake = True
+        self.ready()
+
+    def take(self, most: int) -> list[Item]:
+        """The next batch, for a turn that begins."""
+        return self.inbox.take(most)
+
+    def ready(self) -> None:
+        """Submit a turn unless one is under way."""
+        if self.submitted:
+            return
+        self.submitted = True
+        self.turn = Turn(self)
+        self.supervisor.store.submit(self.turn).add_done_callback(self._ended)
+
+    # --- after the commit ---------------------------------------------------------------------------------------
+
+    def _ended(self, future: asyncio.Future[Any]) -> None:
+        turn, self.turn, self.submitted = self.turn, None, False
+        error = future.exception() if not future.cancelled() else StoreError("cannot commit: the store is closing")
+        if turn is None:
+            return
+        if error is not None:
+            self._failed(turn, error)
+        elif future.result() is not None:
+            self._committed(future.result())
+
+    def _committed(self, result: Result) -> None:
+        before, old_status = self.snapshot, self.status
+        self.snapshot, self.status, self.chart = result.snapshot, result.status, result.chart
+        self.life, self.version, self.health, self.error = (result.life, result.version, result.health, result.error)
+        if result.consumed:
+            self.last_event = result.consumed[-1].event.type
+            if self.snapshot is not None and (before is None or before.configuration is not self.snapshot.configuration):
+                self.since = result.consumed[-1].now
+        for item, answer in result.answers:
+            if item.reply is not None:
+                item.reply(answer)
+        self.parked.extend(result.parked)
+        self.supervisor.hosting.committed(self, result, old_status)
+        self.align(before, resumed=old_status != "running")
+        self.go_on()
+
+    def go_on(self) -> None:
+        """Take the next turn if there is anything for it to do."""
+        if len(self.inbox) or self.wake or self._asks():
+            self.ready()
+        elif self.inbox.overflow:
+            self.supervisor.hosting.load_pending(self)
+        else:
+            self.tell_settled()
+
+    def _asks(self) -> bool:
+        snapshot = self.snapshot
+        return (
+            self.status == "running" and snapshot is not None and any(r.phase == "asking" for r in snapshot.sequences)
+        )
+
+    def _failed(self, turn: Turn, error: BaseException) -> None:
+        """The commit failed, or may have: senders hear so, the machine re-reads its row before it steps again."""
+        again = [item for item in turn.batch if item.reply is None]
+        told = (
+            error
+            if isinstance(error, SmdError)
+            else OutcomeUnknownError(f"cannot say what became of the event: {error}")
+        )
+        for item in turn.batch:
+            if item.reply is not None:
+                item.reply(told)
+        self.inbox.put_back(again)
+        self.wake = self.wake or turn.wakes
+        self.submitted = True
+        self.supervisor.hosting.store_failed(self, error)
+
+    def align(self, before: Snapshot | None = None, *, resumed: bool = False) -> None:
+        """Bring timers, waits and working actions in line with the snapshot, after a commit and after a restart."""
+        snapshot = self.snapshot
+        if resumed and self.parked and self.status == "running":
+            for item in self.parked:
+                self.inbox.put(item)
+            self.parked = []
+        if snapshot is None:
+            return
+        if resumed or self.status != "running" or before is None or snapshot.timers is not before.timers:
+            due = min((t.due for t in snapshot.timers), default=None) if self.status == "running" else None
+            self.supervisor.timers.set(self.name, due)
+        if snapshot.sequences or self.running or (before is not None and before.sequences):
+            self.supervisor.working.align(self)
+            self.supervisor.queue.watch(self)
+
+    def fire(self, now: float) -> None:
+        """Post an event for every timer that is due; called by the alarm."""
+        snapshot = self.snapshot
+        if snapshot is None or self.status != "running":
+            return
+        due = sorted((t for t in snapshot.timers if t.due <= now), key=lambda t: t.due)
+        for timer in due:
+            kind = timer.event if timer.kind == "after" else f"{control.PREFIX}{timer.kind}"
+            self.post(Event(kind, {}, source="timer", timer=timer.id, sent_at=timer.due))
+
+    # --- looking ------------------------------------------------------------------------------------------------
+
+    def settled(self) -> bool:
+        """Nothing of it is under way: no turn, no working action, no retry."""
+        snapshot = self.snapshot
+        busy = snapshot is not None and self.status == "running" and any(
+            r.phase in {WORKING, SLEEPING, "asking", "ready"} for r in snapshot.sequences
+        )  # fmt: skip
+        return not (self.submitted or self.loading or len(self.inbox) or self.inbox.overflow or busy or self.running)
+
+    def tell_settled(self) -> None:
+        """Wake those who wait until nothing is under way."""
+        if self.settled_waiters and self.settled():
+            waiters, self.settled_waiters = self.settled_waiters, []
+            for waiter in waiters:
+                if not waiter.done():
+                    waiter.set_result(None)
+
+    def watches(self) -> bool:
+        """Some action waits for a job, an event, or the end of tracked jobs."""
+        snapshot = self.snapshot
+        return self.status == "running" and snapshot is not None and any(
+            r.phase in {WAITING, ARMED} for r in snapshot.sequences
+        )  # fmt: skip
+
+    def log(self, level: str, message: str) -> None:
+        """A line for the machine's log; callable from any thread."""
+        self.supervisor.log(self.name, level, message)
+
+    def output(self, stream: str, data: bytes) -> None:
+        """Output of a command, as it arrives."""
+        self.supervisor.logs.output(self.name, stream, data)

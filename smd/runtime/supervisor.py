@@ -1,0 +1,393 @@
+"""The supervisor: every hosted machine by name, and the verbs that operators and senders use."""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+import os
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from smd import codec
+from smd.errors import ConflictError, NotFoundError, RequestError, SmdError
+from smd.jobs import Job, NewJob
+from smd.runtime import control
+from smd.runtime.answers import Answer, MachineView
+from smd.runtime.bridge import Bridge
+from smd.runtime.bus import Bus
+from smd.runtime.charts import Charts
+from smd.runtime.clock import Clock
+from smd.runtime.hosting import Hosting
+from smd.runtime.inbox import LIMIT
+from smd.runtime.logs import MachineLogs
+from smd.runtime.machine import Machine
+from smd.runtime.queue import Queue
+from smd.runtime.timers import Timers
+from smd.runtime.units import Once, ask_one
+from smd.runtime.views import view_of
+from smd.runtime.working import Working
+from smd.statechart.event import HIGH, Event
+from smd.statechart.model import Statechart
+from smd.statechart.snapshot_json import to_plain
+from smd.store.base import AddJob, SettleJob, Store
+
+_log = structlog.get_logger("smd.supervisor")
+
+
+class Supervisor:
+    """See the module.
+
+    Args:
+        store: opened.
+        charts: where charts come from.
+        work_folder: where relative paths of machines begin.
+        datagrams: names of machines that get a compatibility socket are those from files.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        clock: Clock,
+        charts: Charts,
+        logs: MachineLogs,
+        work_folder: Path,
+        bus: Bus | None = None,
+    ) -> None:
+        self.store = store
+        self.store_id = store.store_id
+        self.clock = clock
+        self.charts = charts
+        self.logs = logs
+        self.work_folder = work_folder
+        self.bus = bus or Bus()
+        self.machines: dict[str, Machine] = {}
+        self.queue = Queue()
+        self.timers = Timers(clock, self._alarm)
+        self.working = Working(self)
+        self.hosting = Hosting(self)
+        self.bridge = Bridge(self)
+        self.started_at = clock.now()
+        self.loop = asyncio.get_running_loop()
+        self._thread = threading.get_ident()
+
+    # --- events -------------------------------------------------------------------------------------------------
+
+    def find(self, name: str) -> Machine:
+        """A hosted machine.
+
+        Raises:
+            NotFoundError: no such machine; the hint names the nearest.
+        """
+        machine = self.machines.get(name)
+        if machine is None:
+            near = difflib.get_close_matches(name, self.machines, n=3)
+            hint = f"did you mean {' or '.join(repr(n) for n in near)}?" if near else "smctl list-machines shows all"
+            raise NotFoundError(
+                f"cannot find machine '{name}': there is none of that name", code="unknown_machine", hint=hint
+            )
+        return machine
+
+    def nearest_events(self, chart: Statechart, event_type: str) -> str:
+        """A hint with the event types of the chart nearest to a name."""
+        known = {*chart.events, *(d for d in chart.descriptors if "*" not in d and "(" not in d)}
+        near = difflib.get_close_matches(event_type, known, n=3)
+        return (
+            f"did you mean {' or '.join(repr(n) for n in near)}?"
+            if near
+            else f"it knows {', '.join(sorted(known)[:8])}"
+        )
+
+    def post(
+        self,
+        name: str,
+        event: Event,
+        reply: Callable[[Answer | SmdError], None] | None,
+        *,
+        client: bool = True,
+        limit: int = LIMIT,
+    ) -> None:
+        """Put an event in a machine's inbox; `reply` is called on the loop once the answer is durable (P1, P3).
+
+        Raises:
+            NotFoundError: no such machine. BusyError: its inbox is full. RequestError: a reserved type.
+        """
+        if event.type.startswith(control.PREFIX):
+            raise RequestError(f"cannot send '{event.type}': types beginning with 'smd.' are the daemon's own")
+        machine = self.machines.get(name) or self.find(name)
+        spec = machine.chart.events.get(event.type)
+        if spec is not None and spec.priority != event.priority and event.priority == 1:
+            event = event._replace(priority=spec.priority)
+        machine.post(event, reply, client=client, limit=limit)
+
+    async def send(self, name: str, event: Event, *, client: bool = True) -> Answer:
+        """Post and wait for the answer.
+
+        Raises:
+            SmdError: whatever kept the event out.
+        """
+        return await self._answered(lambda reply: self.post(name, event, reply, client=client))
+
+    async def _answered(self, post: Callable[[Callable[[Answer | SmdError], None]], None]) -> Answer:
+        future: asyncio.Future[Answer] = self.loop.create_future()
+
+        def reply(answer: Answer | SmdError) -> None:
+            if future.done():
+                return
+            if isinstance(answer, SmdError):
+                future.set_exception(answer)
+            else:
+                future.set_result(answer)
+
+        post(reply)
+        return await future
+
+    async def settled(self, name: str, timeout: float | None) -> MachineView:
+        """Wait until nothing of the machine is under way: no turn, working action or retry.
+
+        Raises:
+            TimeoutError: it was still busy.
+        """
+        machine = self.find(name)
+        if not machine.settled():
+            waiter = self.loop.create_future()
+            machine.settled_waiters.append(waiter)
+            await asyncio.wait_for(waiter, timeout)
+        return self.view(name)
+
+    # --- verbs --------------------------------------------------------------------------------------------------
+
+    async def control(self, name: str, kind: str, payload: dict[str, Any] | None = None) -> MachineView:
+        """Send a control event and wait until it is durable."""
+        machine = self.find(name)
+        event = Event(kind, payload or {}, source="supervisor", priority=HIGH)
+        await self._answered(lambda reply: machine.post(event, reply, limit=LIMIT * 1000))
+        return self.view(name)
+
+    async def start(self, name: str) -> MachineView:
+        """Start a machine that is not running: a stopped or failed one goes on, a finished one begins a new life.
+
+        Raises:
+            ConflictError: it is running or paused.
+        """
+        machine = self.find(name)
+        if machine.status in {"running", "paused"}:
+            hint = f"smctl resume {name}" if machine.status == "paused" else ""
+            raise ConflictError(
+                f"cannot start '{name}': it is {machine.status}", code=f"already_{machine.status}", hint=hint
+            )
+        if machine.snapshot is None or machine.status == "finished":
+            return await self._fresh(machine)
+        return await self.control(name, control.RESUME)
+
+    async def _fresh(self, machine: Machine) -> MachineView:
+        row = await self.store.machine(machine.name)
+        context = codec.loads(row.initial_context) if row is not None else {}
+        return await self.control(machine.name, control.START, {"context": context, "chart": machine.chart.hash})
+
+    async def stop(self, name: str) -> MachineView:
+        """Stop a machine; its state is kept, its action and the action's processes end.
+
+        Raises:
+            ConflictError: it is not running.
+        """
+        machine = self._running(name, "stop", {"running", "paused"})
+        view = await self.control(name, control.STOP)
+        await self.working.gone(machine)
+        return view
+
+    async def restart(self, name: str) -> MachineView:
+        """Begin a new life, whatever the machine did."""
+        machine = self.find(name)
+        if machine.status in {"running", "paused"}:
+            await self.stop(name)
+        return await self._fresh(machine)
+
+    async def pause(self, name: str, *, now: bool = False) -> MachineView:
+        """Let the machine hold still; a running action ends and its outcome waits, or with `now` is cancelled.
+
+        Raises:
+            ConflictError: it is not running.
+        """
+        machine = self._running(name, "pause", {"running"})
+        view = await self.control(name, control.PAUSE)
+        if now:
+            self.working.cancel_all(machine)
+            await self.working.gone(machine)
+        return view
+
+    async def resume(self, name: str) -> MachineView:
+        """Go on after a pause.
+
+        Raises:
+            ConflictError: it is not paused.
+        """
+        self._running(name, "resume", {"paused"})
+        return await self.control(name, control.RESUME)
+
+    async def reset_failed(self, name: str) -> MachineView:
+        """Turn a failed machine into a stopped one.
+
+        Raises:
+            ConflictError: it has not failed.
+        """
+        self._running(name, "reset", {"failed"})
+        return await self.control(name, control.RESET)
+
+    def _running(self, name: str, verb: str, legal: set[str]) -> Machine:
+        machine = self.find(name)
+        if machine.status not in legal:
+            raise ConflictError(
+                f"cannot {verb} '{name}': it is {machine.status}", code=f"not_{min(legal)}", hint=f"smctl status {name}"
+            )
+        return machine
+
+    async def add(
+        self, *, path: str | None = None, text: str | None = None, name: str | None = None,
+        context: dict[str, Any] | None = None, start: bool = True,
+    ) -> MachineView:  # fmt: skip
+        """Add a machine from a file under the configured folders, or from YAML text.
+
+        Raises:
+            RequestError, ChartError: nothing usable was given. ConflictError: the name is taken.
+        """
+        if (path is None) == (text is None):
+            raise RequestError("cannot add a machine: give either a path or a text")
+        if path is not None:
+            chart, origin = self.charts.load(self.charts.resolve(path, str(self.work_folder)))
+        else:
+            chart, origin = self.charts.parse(text or "", "request"), ""
+        machine = await self.hosting.create(chart, name, context or {}, origin)
+        return await self.start(machine.name) if start else self.view(machine.name)
+
+    async def remove(self, name: str) -> None:
+        """Stop a machine and forget it; its journal stays.
+
+        Raises:
+            NotFoundError: no such machine.
+        """
+        machine = self.find(name)
+        if machine.status in {"running", "paused"}:
+            await self.stop(name)
+        await self.hosting.remove(machine)
+
+    # --- jobs ---------------------------------------------------------------------------------------------------
+
+    async def add_jobs(self, jobs: Sequence[NewJob]) -> list[Job]:
+        """Add jobs, all or none.
+
+        Raises:
+            ConflictError: an id is taken.
+        """
+        now = self.clock.now()
+
+        def recipe() -> Any:
+            added = []
+            for job in jobs:
+                stored, new = yield AddJob(job, now)
+                if not new:
+                    raise ConflictError(
+                        f"cannot add job '{job.job_id}': the id is taken by a job that is {stored.status}",
+                        code="job_exists",
+                    )
+                added.append(stored)
+            return added
+
+        added: list[Job] = await self.store.submit(Once(recipe, min(len(jobs), 200)))
+        self.jobs_changed([(job.status, job) for job in added])
+        return added
+
+    async def settle_job(self, job_id: str, status: str, *, result: Any = None, error: str | None = None) -> Job:
+        """End a job by an operator's word.
+
+        Raises:
+            NotFoundError: no such job. ConflictError: it has ended.
+        """
+        job = await self.store.submit(ask_one(SettleJob(job_id, status, self.clock.now(), None, result, error)))
+        if job is None:
+            known = await self.store.job(job_id)
+            if known is None:
+                raise NotFoundError(f"cannot settle job '{job_id}': there is none of that id", code="unknown_job")
+            raise ConflictError(f"cannot make job '{job_id}' {status}: it is {known.status}", code="job_ended")
+        self.jobs_changed([(job.status, job)])
+        return job  # type: ignore[no-any-return]
+
+    def jobs_changed(self, jobs: list[tuple[str, Job]]) -> None:
+        """Wake who waits, tell who watches."""
+        self.queue.changed(jobs)
+        if self.bus.wants("job"):
+            for status, job in jobs:
+                self.notice("job", job.holder or "", {"job_id": job.job_id, "job_type": job.job_type, "status": status})
+
+    def takes_job(self, job_type: str, machine_type: str | None) -> bool:
+        """Does any hosted machine's chart take such a job?"""
+        return self.queue.takes(self.machines.values(), job_type, machine_type)
+
+    # --- looking ------------------------------------------------------------------------------------------------
+
+    def view(self, name: str) -> MachineView:
+        """One machine.
+
+        Raises:
+            NotFoundError: no such machine.
+        """
+        return view_of(self.find(name))
+
+    def views(self) -> list[MachineView]:
+        """All machines, by name."""
+        return [view_of(self.machines[name]) for name in sorted(self.machines)]
+
+    def snapshot(self, name: str) -> dict[str, Any]:
+        """A machine's snapshot, plain; empty before its first start."""
+        snapshot = self.find(name).snapshot
+        return to_plain(snapshot) if snapshot is not None else {}
+
+    def log_tail(self, name: str, lines: int) -> list[str]:
+        """The last lines of a machine's log."""
+        return self.logs.tail(self.find(name).name, lines)
+
+    def datagram_names(self) -> list[str]:
+        """Machines that get a compatibility socket: those from files."""
+        return [m.name for m in self.machines.values() if m.origin and m.parent is None]
+
+    def status(self) -> dict[str, Any]:
+        """The daemon, in short."""
+        machines = Counter(machine.status for machine in self.machines.values())
+        return {
+            "status": "ok", "pid": os.getpid(), "uptime": self.clock.now() - self.started_at, "store_id": self.store_id,
+            "machines": dict(machines), "timers": len(self.timers), "time": time.time(),
+        }  # fmt: skip
+
+    # --- what happens -------------------------------------------------------------------------------------------
+
+    def notice(self, kind: str, machine: str, data: dict[str, Any]) -> None:
+        """Tell the bus; callable from any thread."""
+        if self._thread == threading.get_ident():
+            self.bus.publish(kind, machine, self.clock.now(), data)
+        else:
+            self.loop.call_soon_threadsafe(self.notice, kind, machine, data)
+
+    def log(self, machine: str, level: str, message: str, state: str = "") -> None:
+        """A line of a machine's log; callable from any thread."""
+        self.logs.write(machine, level, message, time.time())
+        self.notice("log", machine, {"level": level, "message": message, "state": state})
+        self.notice("activity_log", machine, {"level": level, "message": message})
+
+    def _alarm(self, name: str) -> None:
+        machine = self.machines.get(name)
+        if machine is not None:
+            machine.fire(self.clock.now())
+
+    async def close(self) -> None:
+        """End all working actions without changing any snapshot, so that the next start repeats them."""
+        self.timers.close()
+        for machine in self.machines.values():
+            self.working.cancel_all(machine)
+        await asyncio.gather(*(self.working.gone(m) for m in self.machines.values() if m.ending))
+        self.logs.close()

@@ -1,0 +1,348 @@
+"""One turn of one machine: the unit that folds a batch of events over a snapshot, in one transaction.
+
+Pure but for the operations it yields. It may run twice (a refused group is repeated), so `run` begins anew each time
+and leaves its result in a fresh `Result`.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Any
+
+from smd import codec
+from smd.errors import ConflictError, MachineError, SmdError
+from smd.runtime import control
+from smd.runtime.answers import Answer
+from smd.runtime.asking import ask
+from smd.runtime.inbox import Item
+from smd.runtime.result import Result, tell_parent
+from smd.statechart.effects import CONTROL, DUPLICATE, FAILED, QUEUED, STALE, TAKEN, Send, Settle
+from smd.statechart.event import Event
+from smd.statechart.sequence import pending
+from smd.statechart.snapshot import ARMED, FINISHED, WAITING, Sequence
+from smd.statechart.snapshot_json import outcome_to_plain, to_plain
+from smd.statechart.step import Step
+from smd.store.base import Consumed, Enqueue, Record, Save, Saved, Seen, SettleJob
+
+if TYPE_CHECKING:
+    from smd.runtime.machine import Machine
+
+ROUNDS = 64
+"""Store actions answered in one turn; then other machines have theirs."""
+CONTEXT_LIMIT = 1_048_576
+"""Bytes of a machine's snapshot as JSON."""
+
+Recipe = Generator[Any, Any, Any]
+
+
+class Turn:
+    """A unit of the store (`smd.store.base.Unit`)."""
+
+    def __init__(self, machine: Machine) -> None:
+        self.machine = machine
+        self.batch: list[Item] = []
+        self.wakes = False
+        self.now = 0.0
+        self.one_by_one = False
+        self.result = Result(machine)
+
+    def begin(self, room: int) -> int:
+        """Take what waits; called on the loop as the group starts."""
+        machine = self.machine
+        self.batch = machine.take(max(1, room))
+        self.wakes, machine.wake = machine.wake, False
+        self.now = machine.supervisor.clock.now()
+        machine.queue_mark = machine.supervisor.queue.changes
+        todo = len(self.batch) + self.wakes
+        if not todo and machine.snapshot is not None and machine.status == "running" and pending(machine.snapshot):
+            todo = 1
+        return todo
+
+    def run(self) -> Recipe:
+        """Fold the batch, ask the store, save."""
+        saved = yield from self._fold()
+        if saved is None:
+            self.one_by_one = True
+            yield from self._fold()
+        return self.result
+
+    def _fold(self) -> Recipe:
+        result = self.result = Result(self.machine)
+        seen = yield from self._seen()
+        rounds = ROUNDS
+        for item in self.batch:
+            yield from self._consume(item, seen)
+            rounds = yield from self._rounds(rounds)
+        if self.wakes and result.status == "running":
+            yield from self._ask_again()
+        yield from self._rounds(rounds)
+        if result.consumed:
+            return (yield from self._save())
+        return True
+
+    def _seen(self) -> Recipe:
+        ids = [item.event.id for item in self.batch if item.client]
+        if not ids:
+            return {}
+        return dict((yield Seen(self.machine.name, ids)))
+
+    # --- one event ----------------------------------------------------------------------------------------------
+
+    def _consume(self, item: Item, seen: dict[str, Any]) -> Recipe:
+        result, event = self.result, item.event
+        if item.client:
+            known = seen.get(event.id)
+            if known is not None:
+                result.answers.append((item, self._duplicate(event, known)))
+                return
+        if event.type.startswith(control.PREFIX) and event.outcome is None:
+            self._control(item)
+        elif result.status == "running":
+            self._step(item)
+        elif event.outcome is not None or event.timer:
+            if result.status == "paused":
+                result.parked.append(item)
+        elif result.status == "finished":
+            self._refuse(item)
+        else:
+            yield from self._queue(item)
+        if item.client:
+            seen[event.id] = next(
+                (a.plain() for i, a in reversed(result.answers) if i is item and isinstance(a, Answer)), {}
+            )
+
+    def _duplicate(self, event: Event, known: dict[str, Any]) -> Answer:
+        return Answer(
+            self.machine.name, event.type, known.get("seq", 0), DUPLICATE, tuple(known.get("states", ())),
+            tuple(known.get("before", ())), f"the event was already {known.get('disposition', 'taken')}", "duplicate",
+        )  # fmt: skip
+
+    def _refuse(self, item: Item) -> None:
+        error = ConflictError(
+            f"cannot send '{item.event.type}' to '{self.machine.name}': it is finished", code="finished",
+            hint=f"smctl start {self.machine.name} begins a new life",
+        )  # fmt: skip
+        self.result.answers.append((item, error))
+        if item.seq is not None:
+            self._record(item, FAILED, self.result.label, "", error="finished")
+
+    def _queue(self, item: Item) -> Recipe:
+        """Keep the event for later: the machine cannot take it now."""
+        result = self.result
+        if item.seq is not None:
+            return
+        try:
+            seq, known = yield Enqueue(self.machine.name, item.event, self.now, item.client)
+        except SmdError as error:
+            result.answers.append((item, error))
+            return
+        if known is not None:
+            result.answers.append((item, self._duplicate(item.event, known)))
+            return
+        states = result.snapshot.configuration.leaf_ids if result.snapshot else ()
+        word = {"paused": "it is consumed on resume"}.get(result.status, "it is consumed at start")
+        code = "paused" if result.status == "paused" else "not_running"
+        reason = f"the machine is {result.status}; {word}"
+        result.answers.append(
+            (item, Answer(self.machine.name, item.event.type, seq, QUEUED, states, states, reason, code))
+        )
+        result.enqueued.add(item.event.type)
+
+    def _control(self, item: Item) -> None:
+        result, event = self.result, item.event
+        before = result.label
+        chart = (
+            self.machine.supervisor.charts.known(event.payload["chart"])
+            if event.type == control.RELOAD
+            else result.chart
+        )
+        if event.type == control.START:
+            payload = {
+                **event.payload,
+                "life": result.life + 1,
+                "version": result.version,
+                "machine": self.machine.name,
+            }
+            event = event._replace(payload=payload)
+            item = item._replace(event=event)
+        step = self._advance(item, lambda: control.advance(chart, result.snapshot, event, self.now))
+        if step is None:
+            return
+        result.chart = chart
+        if event.type == control.START:
+            result.life += 1
+        result.status = {
+            control.START: "running", control.RESUME: "running", control.STOP: "stopped", control.PAUSE: "paused",
+            control.FAIL: "failed", control.RESET: "stopped",
+        }.get(event.type, result.status)  # fmt: skip
+        if event.type in {control.START, control.RESUME, control.RESET}:
+            result.error, result.health = None, "Healthy"
+        if event.type == control.FAIL:
+            result.error, result.health = str(event.payload.get("error")), "Critical"
+        self._take(item, step, before, disposition=CONTROL)
+
+    def _step(self, item: Item) -> None:
+        result = self.result
+        before = result.label
+        step = self._advance(item, lambda: control.advance(result.chart, result.snapshot, item.event, self.now))
+        if step is not None:
+            self._take(item, step, before)
+
+    def _advance(self, item: Item, compute: Any) -> Step | None:
+        """Run pure code; whatever it raises fails this machine alone (P8)."""
+        try:
+            step: Step = compute()
+        except MachineError as error:
+            self._fail(item, error)
+        except Exception as error:  # noqa: BLE001 - a bug must not take the daemon or other machines with it
+            self.result.traces.append(traceback.format_exc())
+            self._fail(
+                item,
+                MachineError(f"cannot handle '{item.event.type}': {type(error).__name__}: {error}", code="internal"),
+            )
+        else:
+            if self.one_by_one and len(codec.canonical(to_plain(step.snapshot))) > CONTEXT_LIMIT:
+                self._fail(item, MachineError(
+                    f"cannot keep the context of '{self.machine.name}': it is over {CONTEXT_LIMIT} bytes after "
+                    f"'{item.event.type}'", code="context_too_large",
+                    hint="keep large data in files and pass their names",
+                ))  # fmt: skip
+                return None
+            return step
+        return None
+
+    def _fail(self, item: Item, error: MachineError) -> None:
+        result = self.result
+        result.status, result.health, result.error = "failed", "Critical", error.message
+        if result.snapshot is not None:
+            result.snapshot = control.failed(result.snapshot)
+        before = result.label
+        detail = {"code": error.code, "hint": error.hint}
+        self._record(item, FAILED, before, "", error=error.message, detail=detail)
+        states = result.snapshot.configuration.leaf_ids if result.snapshot else ()
+        answer = Answer(
+            self.machine.name, item.event.type, 0, FAILED, states, states, error.message, error.code, error.hint
+        )
+        self._answered(item, answer)
+        result.sends.extend(tell_parent(self.machine, result))
+
+    def _take(self, item: Item, step: Step, before: str, disposition: str | None = None) -> None:
+        result = self.result
+        old = result.snapshot.configuration.leaf_ids if result.snapshot is not None else ()
+        result.snapshot = step.snapshot
+        disposition = disposition or step.disposition
+        for effect in step.effects:
+            if isinstance(effect, Send):
+                result.sends.append(effect)
+            elif isinstance(effect, Settle):
+                result.settles.append(effect)
+        outcome = item.event.outcome
+        if step.snapshot.status == FINISHED and result.status == "running":
+            result.status = "finished"
+            result.sends.extend(tell_parent(self.machine, result))
+        after = result.label if step.taken else ""
+        answer = self._answer(item.event, disposition, old, step)
+        self._record(
+            item, disposition, before, after, error=outcome.error if outcome else None, answer=answer, code=step.code
+        )
+        if outcome is not None and not outcome.ok:
+            result.health = "Warning" if result.health == "Healthy" else result.health
+        result.steps.append((item.event, step, before))
+        self._answered(item, answer)
+
+    def _answered(self, item: Item, answer: Answer) -> None:
+        """Remember the answer to the row just recorded."""
+        self.result.numbers.append((len(self.result.answers), len(self.result.consumed) - 1))
+        self.result.answers.append((item, answer))
+
+    def _answer(self, event: Event, disposition: str, old: tuple[str, ...], step: Step) -> Answer:
+        states = step.snapshot.configuration.leaf_ids
+        if disposition in {TAKEN, CONTROL, STALE}:
+            return Answer(self.machine.name, event.type, 0, disposition, states, old)
+        hint = (
+            self.machine.supervisor.nearest_events(self.result.chart, event.type)
+            if step.code == "unknown_event"
+            else ""
+        )
+        return Answer(self.machine.name, event.type, 0, disposition, states, old, step.reason, step.code, hint)
+
+    def _record(
+        self, item: Item, disposition: str, before: str, after: str, *, error: str | None = None, detail: Any = None,
+        answer: Answer | None = None, code: str = "",
+    ) -> None:  # fmt: skip
+        event = item.event
+        more: dict[str, Any] = dict(detail or {})
+        if event.outcome is not None:
+            more["outcome"] = outcome_to_plain(event.outcome)
+        if event.timer:
+            more["timer"] = event.timer
+        if code:
+            more["code"] = code
+        plain = answer.plain() if item.client and answer is not None else None
+        result = self.result
+        result.version += 1
+        result.consumed.append(
+            Consumed(event, item.seq, disposition, self.now, before, after, error, more or None, item.client, plain)
+        )
+
+    # --- the store's answers ------------------------------------------------------------------------------------
+
+    def _rounds(self, rounds: int) -> Recipe:
+        result = self.result
+        while rounds and result.status == "running" and result.snapshot is not None:
+            record = pending(result.snapshot)
+            if record is None:
+                break
+            rounds -= 1
+            outcome = yield from ask(self, record)
+            self._step(_outcome_item(outcome))
+        return rounds
+
+    def _ask_again(self) -> Recipe:
+        """What waits or is armed looks once more; an answer that is still empty leaves no trace."""
+        result = self.result
+        if result.snapshot is None:
+            return
+        for record in result.snapshot.sequences:
+            if record.phase in {WAITING, ARMED} and self._still(record):
+                outcome = yield from ask(self, record)
+                if not outcome.empty:
+                    self._step(_outcome_item(outcome))
+
+    def _still(self, record: Sequence) -> bool:
+        snapshot = self.result.snapshot
+        return self.result.status == "running" and snapshot is not None and record in snapshot.sequences
+
+    def _save(self) -> Recipe:
+        """Write the record; False asks for a repetition, event by event, to find what made the context too large."""
+        result, machine = self.result, self.machine
+        data = codec.canonical(to_plain(result.snapshot)) if result.snapshot is not None else None
+        if data is not None and len(data) > CONTEXT_LIMIT and not self.one_by_one:
+            return None
+        for settle in result.settles:
+            job = yield SettleJob(settle.job_id, settle.status, self.now, settle.epoch, error=settle.error)
+            if job is not None:
+                result.jobs.append((job.status, job))
+        record = Record(
+            machine.name, result.life, machine.version, result.version, result.status, result.label, data,
+            result.consumed, result.sends, chart=result.chart.hash,
+            lifecycle=_LIFECYCLE.get(result.status, "Active"), health=result.health, error=result.error,
+        )  # fmt: skip
+        saved: Saved = yield Save(record)
+        result.delivered.extend(saved.delivered)
+        result.number(saved)
+        return True
+
+
+_LIFECYCLE = {
+    "running": "Active",
+    "paused": "Suspended",
+    "stopped": "Offline",
+    "failed": "Offline",
+    "finished": "Offline",
+}
+
+
+def _outcome_item(outcome: Any) -> Item:
+    return Item(Event(outcome.event or control.OUTCOME, {}, source="action", outcome=outcome))

@@ -1,0 +1,117 @@
+"""Working actions: started and ended so that what runs is what the snapshot says (P4).
+
+Nothing is remembered but what is under way: which actions ought to run is read off the snapshot, after a commit and
+after a restart alike. An action that ought not to run any more is cancelled with its whole process tree, and the
+machine's next working action starts only when that tree is gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import traceback
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import structlog
+
+from smd.actions import WORKING as FAMILIES
+from smd.actions.base import Call
+from smd.actions.custom import perform_custom
+from smd.errors import SmdError
+from smd.runtime.asking import call_for, refused
+from smd.runtime.control import OUTCOME
+from smd.statechart.event import Event, Outcome
+from smd.statechart.sequence import action_of, key_of
+from smd.statechart.snapshot import WORKING
+
+if TYPE_CHECKING:
+    from smd.runtime.machine import Machine
+    from smd.runtime.supervisor import Supervisor
+
+_log = structlog.get_logger("smd.actions")
+
+
+class Running(NamedTuple):
+    """A working action under way."""
+
+    task: asyncio.Task[Any]
+    type: str
+    since: float
+
+
+class Working:
+    """The working actions of all machines."""
+
+    def __init__(self, supervisor: Supervisor) -> None:
+        self._supervisor = supervisor
+
+    def align(self, machine: Machine) -> None:
+        """Start what ought to run and does not; cancel what runs and ought not to."""
+        snapshot = machine.snapshot
+        if snapshot is None or machine.status not in {"running", "paused"}:
+            wanted = {}
+        else:
+            wanted = {(key_of(snapshot, r), r.attempt): r for r in snapshot.sequences if r.phase == WORKING}
+        for mark in [m for m in machine.running if m not in wanted]:
+            self._cancel(machine, mark)
+        if machine.status != "running" or snapshot is None:
+            return
+        for mark, record in wanted.items():
+            if mark in machine.running:
+                continue
+            action = action_of(machine.chart, record)
+            try:
+                call = call_for(machine, machine.chart, snapshot, record, self._supervisor.clock.now())
+            except SmdError as error:
+                self._answer(machine, refused(snapshot, record, action, error))
+                continue
+            task = asyncio.get_running_loop().create_task(
+                self._run(machine, call), name=f"{machine.name}:{action.type}"
+            )
+            machine.running[mark] = Running(task, action.type, call.now)
+
+    def cancel_all(self, machine: Machine) -> None:
+        """End everything of this machine; the snapshot still says it ought to run, so a resume repeats it."""
+        for mark in list(machine.running):
+            self._cancel(machine, mark)
+
+    async def gone(self, machine: Machine) -> None:
+        """Wait until every cancelled action's process tree is gone."""
+        while machine.ending:
+            await asyncio.wait(tuple(machine.ending))
+
+    def _cancel(self, machine: Machine, mark: tuple[str, int]) -> None:
+        running = machine.running.pop(mark)
+        machine.ending.add(running.task)
+        running.task.add_done_callback(machine.ending.discard)
+        running.task.cancel()
+
+    async def _run(self, machine: Machine, call: Call) -> None:
+        mark = (call.key, call.attempt)
+        try:
+            await self.gone(machine)
+            self._supervisor.notice("action_started", machine.name, {"type": call.action.type, "key": call.key})
+            outcome = await self._perform(call)
+        finally:
+            current = asyncio.current_task()
+            if mark in machine.running and machine.running[mark].task is current:
+                del machine.running[mark]
+        self._supervisor.notice(
+            "action_ended",
+            machine.name,
+            {"type": call.action.type, "key": call.key, "ok": outcome.ok, "error": outcome.error},
+        )
+        self._answer(machine, outcome)
+
+    async def _perform(self, call: Call) -> Outcome:
+        """Whatever an action raises is its failure, told with its name; it never reaches the loop."""
+        try:
+            family = perform_custom if call.action.custom else FAMILIES[call.action.type]
+            return await family(call)
+        except SmdError as error:
+            return call.failed(f"{call.action.type}: {error.message}")
+        except Exception as error:  # noqa: BLE001 - the room where an action's failure becomes an event
+            _log.error("action crashed", machine=call.machine, action=call.action.type, trace=traceback.format_exc())
+            return call.failed(f"{call.action.type}: {type(error).__name__}: {error}")
+
+    def _answer(self, machine: Machine, outcome: Outcome) -> None:
+        machine.post(Event(outcome.event or OUTCOME, {}, source="action", outcome=outcome))

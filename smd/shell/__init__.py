@@ -1,0 +1,13 @@
+"""The placeholder compiler: command text stays constant, values travel as arguments.
+
+`compile_shell` reads a command at load time and refuses every place where a value could become code;
+`ShellProgram.argv` checks the values of one run before anything starts. Nothing here starts a process.
+"""
+
+from __future__ import annotations
+
+from smd.shell.program import ShellProgram, Slot, compile_shell, lint_shell
+from smd.shell.values import MAX_ARGUMENT, check_argument
+from smd.shell.words import Rule
+
+__all__ = ["MAX_ARGUMENT", "Rule", "ShellProgram", "Slot", "check_argument", "compile_shell", "lint_shell"]

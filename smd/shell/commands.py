@@ -1,0 +1,252 @@
+"""The rules of a simple command: where its words may hold values, seen from the program it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import takewhile
+
+from smd.shell.options import Role, classify
+from smd.shell.programs import (
+    DANGEROUS_NAMES,
+    NAMING,
+    WHOLLY_CODE,
+    WRAPPERS,
+    Interpreter,
+    Wrapper,
+    base_name,
+    interpreter,
+)
+from smd.shell.refusal import refuse, refuse_tainted
+from smd.shell.words import Rule, Word
+
+_DECLARING = frozenset({"declare", "typeset", "local"})
+_EXECUTING = frozenset({"-exec", "-execdir", "-ok", "-okdir"})
+_WHY_CODE = "the value would be read as code"
+_FIX_CODE = (
+    "write the code constant and pass the value as an argument after it, through env: or through stdin:"
+)
+_WHY_PROGRAM = "data must not choose the program"
+
+
+class Commands:
+    """Places the holes of simple commands.
+
+    Args:
+        allow_dash: True when values may begin with `-`.
+    """
+
+    def __init__(self, *, allow_dash: bool) -> None:
+        self.allow_dash = allow_dash
+        self.argument_words: list[Word] = []
+        self.evaluates_assignments = False
+        self.defines_aliases = False
+
+    def permit(self, word: Word, *, ended: bool = False, forced: bool = False) -> None:
+        """Allow the word's holes as argument text.
+
+        Args:
+            word: an argument.
+            ended: True after `--`, where no value is an option.
+            forced: True where a leading dash is refused whatever the author allowed.
+        """
+        self.argument_words.append(word)
+        for hole in word.holes:
+            hole.rule = Rule.WORD
+        for hole, before in word.leading():
+            hole.dash_checked = not ended and (forced or not self.allow_dash)
+            hole.follows = before
+
+    def assignment(self, word: Word, *, bash: bool) -> bool:
+        """Place the holes of `name=value`; False if the word is none.
+
+        Raises:
+            ChartError: a subscript holds a placeholder, or the variable chooses programs.
+        """
+        subscript = word.subscript() if bash else None
+        name = word.assigned_name()
+        if name is None and subscript is None:
+            return False
+        for part in subscript or []:
+            if part.hole is not None:
+                refuse(part.hole, "in a subscript", "bash evaluates it", "use a constant subscript")
+        if name is not None and DANGEROUS_NAMES.match(name) and (hole := word.tainted):
+            refuse(hole, f"as the value of {name}", _WHY_PROGRAM, "use a variable of your own")
+        for hole in word.holes:
+            hole.rule = Rule.WORD
+        for element in word.elements:
+            if element.prefix.startswith("["):
+                refuse_tainted(
+                    [element], "in an array element with a subscript", "bash evaluates it", "assign it alone"
+                )
+            self.permit(element)
+        return True
+
+    def simple(self, words: list[Word]) -> bool:
+        """Place the holes of a command's words; True if the command runs its standard input as code.
+
+        Raises:
+            ChartError: a placeholder where a value would be a program, code or a name.
+        """
+        head = words[0]
+        if hole := head.tainted:
+            fix = "write the program and pass the value as an argument, through env: or through stdin:"
+            refuse(hole, "in command position", _WHY_PROGRAM, fix)
+        name = base_name(head)
+        if name is None:
+            return self._unknown(words)
+        self._note(name, words)
+        if refused := self._refused(name):
+            refuse_tainted(words, f"as an argument of {name}", *refused)
+            return False
+        if name in WRAPPERS:
+            return self._wrapped(name, words, WRAPPERS[name])
+        if known := interpreter(name):
+            return self._interpreted(name, words, known)
+        if name == "find":
+            return self._find(words)
+        self._special(name, words)
+        return self._arguments(words, forced=name in {"test", "["})
+
+    def _refused(self, name: str) -> tuple[str, str] | None:
+        tables: tuple[tuple[Mapping[str, str], str], ...] = (
+            (WHOLLY_CODE, _WHY_CODE),
+            (NAMING, "the value would be a name or be evaluated"),
+        )
+        return next(((why, table[name]) for table, why in tables if name in table), None)
+
+    def _note(self, name: str, words: list[Word]) -> None:
+        self.defines_aliases |= name == "alias"
+        if name in _DECLARING:
+            flags = "".join(word.prefix for word in words[1:] if word.prefix.startswith(("-", "+")))
+            self.evaluates_assignments |= bool(set("in") & set(flags))
+
+    def _unknown(self, words: list[Word]) -> bool:
+        if words[0].splits or words[0].literal is not None:
+            fix = 'write the program plainly, or quote the variable: "$PROGRAM"'
+            refuse_tainted(words, "after a program named by an expansion", "it may be an interpreter", fix)
+        for index, word in enumerate(words[1:], start=1):
+            option = word.prefix
+            if option.startswith("-") and set("ceE") & set(option):
+                refuse_tainted(
+                    words[index:], f"after {option} of a program named by a variable", _WHY_CODE, _FIX_CODE
+                )
+        return self._arguments(words)
+
+    def _special(self, name: str, words: list[Word]) -> None:
+        if name == "printf":
+            self._printf(words)
+        elif name in {"test", "["}:
+            for index, word in enumerate(words):
+                if word.literal == "-v":
+                    refuse_tainted(
+                        words[index + 1 : index + 2], f"after -v of {name}", "it would be a name", "write it"
+                    )
+        elif name == "set":
+            options = list(takewhile(lambda word: word.literal != "--", words))
+            refuse_tainted(
+                options, "as an option of set", "it would change the shell", "write set -- before it"
+            )
+
+    def _printf(self, words: list[Word]) -> None:
+        at = 1
+        if len(words) > at and words[at].prefix.startswith("-v"):
+            refuse_tainted(words[at : at + 2], "after -v of printf", "it would be a name", "write the name")
+            at += 2 if words[at].literal == "-v" else 1
+        at += int(len(words) > at and words[at].literal == "--")
+        why = "% and \\ of the value would be directives, and %n assigns"
+        refuse_tainted(
+            words[at : at + 1], "in the format of printf", why, "write printf '%s\\n' with it as argument"
+        )
+
+    def _arguments(self, words: list[Word], *, forced: bool = False) -> bool:
+        ended = False
+        for index, word in enumerate(words[1:], start=1):
+            if self._starts_interpreter(words[index:]):
+                return self.simple(words[index:])
+            self.permit(word, ended=ended, forced=forced)
+            ended = ended or word.literal == "--"
+        return False
+
+    def _starts_interpreter(self, words: list[Word]) -> bool:
+        known = interpreter(base_name(words[0]))
+        return known is not None and known.reads and len(words) > 1 and words[1].prefix.startswith("-")
+
+    def _wrapped(self, name: str, words: list[Word], wrapper: Wrapper) -> bool:
+        operands, ended = wrapper.operands, False
+        for index, role, word in classify(words[1:], wrapper.options):
+            own, rest = words[: index + 1], words[index + 1 :]
+            unsure = role in {Role.CODE, Role.UNKNOWN} or (role is Role.FLAG and word.tainted)
+            if unsure or word.splits:
+                what = f"after {word.prefix or 'an expansion'} of {name}"
+                refuse_tainted(words, what, "it may be a program or code", _FIX_CODE)
+                return False
+            if role is Role.VALUE or (role is Role.OPERAND and operands > 0):
+                self.permit(word, ended=ended, forced=True)
+                operands -= role is Role.OPERAND
+            elif role is Role.OPERAND and not (wrapper.assigns and self.assignment(word, bash=False)):
+                return self._inner(name, own, rest)
+            ended = ended or role is Role.END
+        return False
+
+    def _inner(self, name: str, own: list[Word], words: list[Word]) -> bool:
+        head = words[0]
+        if head.prefix.startswith("-"):
+            refuse_tainted(words, f"after {head.prefix} of {name}", _WHY_PROGRAM, "write the options first")
+            return False
+        runs_input = self.simple(words)
+        if name != "xargs" or interpreter(base_name(head)) is None:
+            return runs_input
+        return runs_input or any(word.prefix.startswith(("-I", "-i", "--replace")) for word in own)
+
+    def _interpreted(self, name: str, words: list[Word], known: Interpreter) -> bool:
+        options, flags, operands = known.options, set[str](), 0
+        code = ended = unsure = dash = False
+        for _, role, word in classify(words[1:], options):
+            flags |= set(options.flags_of(word)) if role is not Role.OPERAND else set()
+            is_code = self._takes_code(
+                known, role, word, operands, given=code or bool(flags & set(known.input_flags))
+            )
+            unsure = unsure or (word.splits and not code)
+            if is_code or unsure or flags & set(known.piping_flags):
+                refuse_tainted([word], f"in the code or options of {name}", _WHY_CODE, _FIX_CODE)
+            settled = not options.permutes and (operands > 0 or (code and options.ends_at_code))
+            self.permit(word, ended=ended, forced=not settled)
+            if role is Role.OPERAND:
+                dash = dash or (operands == 0 and is_code and word.literal in {"-", "/dev/stdin"})
+                operands += 1
+            code = code or role is Role.CODE or (role is Role.OPERAND and is_code)
+            ended = ended or word.literal == "--"
+        bare = operands == 0 and not code
+        return known.reads and (bare or dash or bool(flags & set(known.input_flags)))
+
+    def _takes_code(self, known: Interpreter, role: Role, word: Word, operand: int, *, given: bool) -> bool:
+        if role is Role.OPERAND:
+            return self._is_code(known, operand, given=given)
+        if role is Role.NAMED:
+            return "=" not in word.prefix
+        return role not in {Role.VALUE, Role.END}
+
+    def _is_code(self, known: Interpreter, operand: int, *, given: bool) -> bool:
+        first = known.code_operand is not None and operand == known.code_operand and not given
+        return first or (known.code_from is not None and operand >= known.code_from)
+
+    def _find(self, words: list[Word]) -> bool:
+        index, runs_input = 1, False
+        while index < len(words):
+            self.permit(words[index])
+            if words[index].literal in _EXECUTING:
+                end = next(
+                    (i for i in range(index + 1, len(words)) if words[i].literal in {";", "+"}), len(words)
+                )
+                inner = words[index + 1 : end]
+                runs_input |= bool(inner) and self._executed(words, inner)
+                index = end
+            index += 1
+        return runs_input
+
+    def _executed(self, words: list[Word], inner: list[Word]) -> bool:
+        if any((word.literal or word.prefix) != "{}" and "{}" in word.prefix for word in inner[1:]):
+            what = "in a find whose -exec writes {} into a longer word"
+            if any(interpreter(base_name(word)) for word in inner):
+                refuse_tainted(words, what, _WHY_CODE, "pass {} as an argument of its own after the code")
+        return self.simple(inner)

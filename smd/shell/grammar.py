@@ -1,0 +1,332 @@
+"""The grammatical half: lists, pipelines and compound commands, each word handed to the rule of its place.
+
+A recursive descent over the shell grammar. No place is allowed by default: a hole keeps no rule until the
+construct that holds it grants one. Source: POSIX.1-2017 XCU 2.9 and 2.10; the bash manual, 3.2.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from smd.shell.commands import Commands
+from smd.shell.conditions import read_condition
+from smd.shell.refusal import refuse, refuse_tainted, unreadable
+from smd.shell.scan import Scanner
+from smd.shell.words import Hole, Kind, Rule, Word
+
+_REDIRECT = re.compile(r"[0-9]*(?:<<<|<<-|<<|<&|<>|<(?!\()|>>|>&|>\||>(?!\())|&>>|&>")
+_PIPE = re.compile(r"\|(?!\|)&?")
+_SEPARATOR = re.compile(r"&&|\|\||;(?![;&])|&(?!>)")
+_CASE_END = re.compile(r";;&|;;|;&")
+_NO_STOPS: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Redirect:
+    """A redirection read from the source; `fed` are the holes whose values (or files) it reads from."""
+
+    fed: tuple[Hole, ...] = ()
+
+
+class Grammar:
+    """Reads one command text, places every hole, and leaves the constant text in the scanner's output."""
+
+    def __init__(self, scanner: Scanner, commands: Commands) -> None:
+        self.scan = scanner
+        self.commands = commands
+        self.list_words: list[Word] = []
+        self.argument_words = commands.argument_words
+        self._code_readers = 0
+        scanner.commands = self._substituted
+        self._compounds: dict[str, Callable[[], None]] = {
+            "{": self._group,
+            "if": self._if,
+            "while": self._while,
+            "until": self._while,
+            "for": self._for,
+            "select": self._for,
+            "case": self._case,
+            "function": self._function,
+            "coproc": self._coproc,
+            "[[": self._condition,
+        }
+
+    def program(self) -> None:
+        """Read the whole source.
+
+        Raises:
+            ChartError: a placeholder in a forbidden place, or text that cannot be read.
+        """
+        self._list(_NO_STOPS)
+        if not self.scan.done:
+            unreadable(self.scan.line, f"{self.scan.peek(2)!r} stands where a command is expected")
+
+    def _substituted(self) -> None:
+        self._list(_NO_STOPS)
+
+    # -- lists ---------------------------------------------------------------------------------------------
+
+    def _list(self, stops: frozenset[str]) -> str:
+        while True:
+            self._separators()
+            if self.scan.done or self.scan.peek() == ")" or _CASE_END.match(self.scan.text, self.scan.at):
+                return ""
+            before = self.scan.at
+            if stop := self._pipeline(stops):
+                return stop
+            if self.scan.at == before:
+                unreadable(self.scan.line, f"{self.scan.peek(2)!r} stands where a command is expected")
+
+    def _separators(self) -> None:
+        self.scan.space()
+        while found := _SEPARATOR.match(self.scan.text, self.scan.at):
+            self.scan.operator(found.group())
+            self.scan.space()
+
+    def _pipeline(self, stops: frozenset[str]) -> str:
+        first, fed = len(self.scan.holes), False
+        while True:
+            readers = self._code_readers
+            if stop := self._command(stops):
+                return stop
+            if fed and self._code_readers > readers:
+                self._refuse_fed(self.scan.holes[first])
+            self.scan.blanks()
+            pipe = _PIPE.match(self.scan.text, self.scan.at)
+            if pipe is None:
+                return ""
+            self._bash_only(pipe.group() == "|&", "|&")
+            self.scan.operator(pipe.group())
+            self.scan.space()
+            fed = len(self.scan.holes) > first
+
+    def _refuse_fed(self, hole: Hole) -> None:
+        why = "that program runs what it reads as code"
+        refuse(
+            hole,
+            "in the input of an interpreter",
+            why,
+            "give the code as a file and the value as an argument",
+        )
+
+    def _bash_only(self, used: object, what: str) -> None:
+        if used and not self.scan.bash:
+            unreadable(self.scan.line, f"{what} needs bash", "set shell: bash")
+
+    # -- commands ------------------------------------------------------------------------------------------
+
+    def _command(self, stops: frozenset[str]) -> str:
+        self.scan.blanks()
+        if self.scan.peek() == "(":
+            self._compound(self._parenthesis)
+            return ""
+        item = self._item()
+        name = item.plain if isinstance(item, Word) else None
+        if name is not None and name in stops:
+            return name
+        if name == "!" or (name == "time" and self._times_pipeline()):
+            return self._command(_NO_STOPS)
+        if compound := self._compounds.get(name or ""):
+            self._bash_only(name in {"function", "coproc", "[["}, name or "")
+            self._compound(compound)
+        elif item is not None:
+            self._simple(item)
+        return ""
+
+    def _times_pipeline(self) -> bool:
+        self.scan.blanks()
+        return self.scan.peek() != "-"
+
+    def _item(self) -> Word | Redirect | None:
+        self.scan.blanks()
+        self._bash_only(self.scan.peek(2) in {"<(", ">(", "&>"}, f"{self.scan.peek(2)!r}")
+        if found := _REDIRECT.match(self.scan.text, self.scan.at):
+            return self._redirect(found.group())
+        word = self.scan.word()
+        return word if word.parts else None
+
+    def _redirect(self, operator: str) -> Redirect:
+        self.scan.operator(operator)
+        self.scan.blanks()
+        operator = operator.lstrip("0123456789")
+        if operator in {"<<", "<<-"}:
+            self.scan.heredoc(tabs=operator == "<<-")
+            return Redirect()
+        self._bash_only(operator == "<<<", "a here-string")
+        piped = self.scan.peek(2) in {"<(", ">("}
+        target = self.scan.word()
+        if not target.parts:
+            unreadable(self.scan.line, "a redirection has no target")
+        if operator == "<<<" or (piped and len(target.parts) == 1):
+            self._value(target)
+            return Redirect((*target.holes, *target.nested))
+        if operator in {"<&", ">&"}:
+            refuse_tainted(
+                [target], f"after {operator}", "the value could name a descriptor", f"write {operator[0]}"
+            )
+        self._target(target)
+        return Redirect(tuple(target.holes) if operator.startswith("<") else ())
+
+    def _target(self, word: Word) -> None:
+        if word.nested:
+            why = "the output would name the file unchecked"
+            refuse(word.nested[0], "inside $( ) in a redirection target", why, "use the placeholder itself")
+        for index, part in enumerate(word.parts):
+            if part.hole is not None:
+                following = word.parts[index + 1 :]
+                rest = "".join(p.text if p.kind is Kind.TEXT else "?" for p in following)
+                part.hole.rule = Rule.REDIRECT
+                part.hole.leads = index == 0 or not any(
+                    p.text or p.kind is not Kind.TEXT for p in word.parts[:index]
+                )
+                part.hole.extended = not (rest == "" or rest.startswith("/"))
+
+    def _value(self, word: Word) -> None:
+        for hole in word.holes:
+            hole.rule = Rule.WORD
+
+    def _simple(self, item: Word | Redirect | None) -> None:
+        words: list[Word] = []
+        inputs: list[Hole] = []
+        while item is not None:
+            if isinstance(item, Redirect):
+                inputs.extend(item.fed)
+            elif words or not self.commands.assignment(item, bash=self.scan.bash):
+                words.append(item)
+            item = self._item()
+        if self.scan.peek() == "(":
+            self._definition(words)
+        elif words and self.commands.simple(words):
+            self._code_readers += 1
+            if inputs:
+                self._refuse_fed(inputs[0])
+
+    # -- compound commands ---------------------------------------------------------------------------------
+
+    def _compound(self, read: Callable[[], None]) -> None:
+        readers = self._code_readers
+        read()
+        while (item := self._item()) is not None:
+            if isinstance(item, Word):
+                unreadable(item.line, f"{item.prefix!r} stands after the end of a compound command")
+            if item.fed and self._code_readers > readers:
+                self._refuse_fed(item.fed[0])
+
+    def _expect(self, stops: str, opened: str, line: int) -> str:
+        stop = self._list(frozenset(stops.split()))
+        if not stop:
+            unreadable(line, f"{opened} is not followed by {stops.replace(' ', ' or ')}")
+        return stop
+
+    def _parenthesis(self) -> None:
+        start = self.scan.line
+        if self.scan.peek(2) == "((":
+            self._bash_only(True, "((")
+            self.scan.arithmetic("(( ))")
+            return
+        self.scan.copy()
+        self._list(_NO_STOPS)
+        if self.scan.peek() != ")":
+            unreadable(start, "a parenthesis is not closed")
+        self.scan.copy()
+
+    def _group(self) -> None:
+        self._expect("}", "{", self.scan.line)
+
+    def _if(self) -> None:
+        line = self.scan.line
+        self._expect("then", "if", line)
+        while (stop := self._expect("elif else fi", "then", line)) != "fi":
+            if stop == "elif":
+                self._expect("then", "elif", line)
+
+    def _while(self) -> None:
+        line = self.scan.line
+        self._expect("do", "a loop", line)
+        self._expect("done", "do", line)
+
+    def _for(self) -> None:
+        self.scan.blanks()
+        if self.scan.peek(2) == "((":
+            self._bash_only(True, "for ((")
+            self.scan.arithmetic("for (( ))")
+            self._while()
+            return
+        name = self.scan.word()
+        refuse_tainted(
+            [name], "as the name of a loop variable", "data must not choose a name", "write the name"
+        )
+        self.scan.space()
+        if self.scan.peek(2) == "in" and not self.scan.peek(3)[2:].strip(" \t\n;\\"):
+            self.scan.copy(2)
+            self._for_words()
+        self._while()
+
+    def _for_words(self) -> None:
+        self.scan.blanks()
+        while (word := self.scan.word()).parts:
+            self.list_words.append(word)
+            self.commands.permit(word)
+            self.scan.blanks()
+
+    def _case(self) -> None:
+        line = self.scan.line
+        self.scan.blanks()
+        self._value(self.scan.word())
+        self.scan.space()
+        if self.scan.word().plain != "in":
+            unreadable(line, "case is not followed by in")
+        while self._case_arm(line):
+            if self._list(frozenset({"esac"})):
+                return
+            end = _CASE_END.match(self.scan.text, self.scan.at)
+            if end is None:
+                unreadable(line, "case is not closed by esac")
+            self.scan.copy(len(end.group()))
+
+    def _case_arm(self, line: int) -> bool:
+        self.scan.space()
+        opened = self.scan.peek() == "("
+        if opened:
+            self.scan.copy()
+        while True:
+            self.scan.blanks()
+            pattern = self.scan.word()
+            if pattern.plain == "esac" and not opened:
+                return False
+            why = "the value would be read as a pattern"
+            refuse_tainted(
+                [pattern], "in a case pattern", why, "put it in the subject, or compare with [ = ]"
+            )
+            self.scan.blanks()
+            mark = self.scan.copy()
+            if mark == ")":
+                return True
+            if mark != "|":
+                unreadable(line, "a case pattern is not closed by a parenthesis")
+
+    def _condition(self) -> None:
+        read_condition(self.scan)
+
+    def _coproc(self) -> None:
+        unreadable(self.scan.line, "coproc is not read", "use a pipe")
+
+    def _function(self) -> None:
+        self.scan.blanks()
+        name = self.scan.word()
+        self.scan.blanks()
+        self._definition([name])
+
+    def _definition(self, words: list[Word]) -> None:
+        refuse_tainted(
+            words[:1], "as the name of a function", "data must not choose a name", "write the name"
+        )
+        if self.scan.peek() == "(":
+            self.scan.copy()
+            self.scan.blanks()
+            if len(words) != 1 or self.scan.copy() != ")":
+                unreadable(self.scan.line, "a parenthesis stands after a word", "quote it")
+        self.scan.space()
+        self._command(_NO_STOPS)

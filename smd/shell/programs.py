@@ -1,0 +1,244 @@
+"""What is known of programs: which run another program, and which take code as an argument.
+
+The tables hold the option grammars of the programs' own manuals (GNU coreutils, util-linux, POSIX utilities,
+OpenSSH, PostgreSQL, SQLite, jq). An option that is not listed makes a place unsure, and unsure is refused.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from smd.shell.options import Options, Role
+from smd.shell.words import Word
+
+
+@dataclass(frozen=True, slots=True)
+class Wrapper:
+    """A program that runs the rest of its arguments as a command, after some operands of its own."""
+
+    options: Options = field(default_factory=Options)
+    operands: int = 0
+    assigns: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Interpreter:
+    """A program that takes code.
+
+    `code_operand` is the operand that is code (or names a script) unless an option gave it; from `code_from`
+    on every operand is code. `reads` says that it runs its input when it is given no code; with one of
+    `input_flags` it does so in any case; with one of `piping_flags` it runs operands that look like a pipe.
+    """
+
+    options: Options
+    code_operand: int | None = 0
+    code_from: int | None = None
+    reads: bool = False
+    piping_flags: str = ""
+    input_flags: str = ""
+
+
+def _long(role: Role, names: str, count: int = 1) -> dict[str, tuple[Role, int]]:
+    return {f"--{name}": (role, count) for name in names.split()}
+
+
+def _wrapper(
+    flags: str = "",
+    values: str = "",
+    code: str = "",
+    *,
+    long_flags: str = "",
+    long_values: str = "",
+    long_code: str = "",
+    operands: int = 0,
+    assigns: bool = False,
+) -> Wrapper:
+    names = _long(Role.FLAG, long_flags, 0) | _long(Role.VALUE, long_values) | _long(Role.CODE, long_code)
+    return Wrapper(Options(flags=flags, values=values, code=code, long=names), operands, assigns)
+
+
+WRAPPERS: Mapping[str, Wrapper] = {
+    "sudo": _wrapper("AbEHnPkKBS", "ughpCrtTUDR", "sie", long_flags="preserve-env non-interactive set-home",
+                     long_values="user group chdir host", long_code="shell login edit", assigns=True),
+    "doas": _wrapper("nL", "u", "sC"),
+    "env": _wrapper("i0v", "uC", "S", long_flags="ignore-environment null debug", long_values="unset chdir",
+                    long_code="split-string", assigns=True),
+    "nohup": _wrapper(),
+    "setsid": _wrapper("cfw", long_flags="ctty fork wait"),
+    "timeout": _wrapper("v", "ks", long_flags="preserve-status foreground verbose",
+                        long_values="kill-after signal", operands=1),
+    "nice": _wrapper("0123456789", "n", long_values="adjustment"),
+    "ionice": _wrapper("t", "cn", long_flags="ignore", long_values="class classdata"),
+    "time": _wrapper("pvaqV", "fo", long_values="format output"),
+    "stdbuf": _wrapper("", "ioe", long_values="input output error"),
+    "command": _wrapper("pvV"),
+    "builtin": _wrapper(),
+    "exec": _wrapper("cl", "a"),
+    "chroot": _wrapper(long_flags="skip-chdir", long_values="userspec groups", operands=1),
+    "flock": _wrapper("sxeunoFv", "wE", "c", long_flags="shared exclusive unlock nonblock",
+                      long_values="timeout wait conflict-exit-code", long_code="command", operands=1),
+    "taskset": _wrapper("ac", long_flags="cpu-list all-tasks", operands=1),
+    "chrt": _wrapper("abfiorR", long_flags="batch fifo idle other rr reset-on-fork", operands=1),
+    "prlimit": _wrapper("v"),
+    "unshare": _wrapper("muinpUCTrfc"),
+    "strace": _wrapper("fFqvyCkrtTxwdDi", "eoOpsuEPSaXbIU"),
+    "gosu": _wrapper(operands=1),
+    "su-exec": _wrapper(operands=1),
+    "busybox": _wrapper(),
+    "chronic": _wrapper("ve"),
+    "fakeroot": _wrapper(),
+    "systemd-inhibit": _wrapper(long_values="what who why mode"),
+    "xargs": _wrapper("0rtxopie", "InPLdEsa", long_flags="null no-run-if-empty verbose",
+                      long_values="max-args max-procs max-lines delimiter arg-file max-chars eof"),
+}  # fmt: skip
+"""Programs that run another one, by name."""
+
+_SHELL = Interpreter(
+    Options(flags="abcefhiklmnprstuvxBCDEHPT", settings="oO",
+            long=_long(Role.SETTING, "rcfile init-file") | _long(Role.FLAG, "login norc noprofile posix", 0)),
+    reads=True, input_flags="s",
+)  # fmt: skip
+_PYTHON = Interpreter(
+    Options(flags="bBdEhiIOPqsSuvVx", code="cm", settings="WX", ends_at_code=True,
+            long=_long(Role.SETTING, "check-hash-based-pycs")),
+    reads=True,
+)  # fmt: skip
+_PERL = Interpreter(
+    Options(flags="acdfnpsStTuUvwWX0123456789l", code="eE", attached="imMICDxFV"),
+    reads=True,
+    piping_flags="np",
+)
+_RUBY = Interpreter(
+    Options(flags="acdhlnpsSvwy0123456789", code="e", settings="rICEX", attached="iFKTWx"), reads=True
+)
+_NODE = Interpreter(
+    Options(flags="ich", code="ep", settings="rC",
+            long=_long(Role.CODE, "eval print") | _long(Role.SETTING, "require import loader conditions")),
+    reads=True,
+)  # fmt: skip
+_PHP = Interpreter(
+    Options(flags="aehilmnqsvw", code="rfBRFEz", settings="cdtS",
+            long=_long(Role.CODE, "run file process-begin process-code process-end")), reads=True,
+)  # fmt: skip
+_EVALUATES = Interpreter(
+    Options(flags="iEvqs", code="e", settings="l", long=_long(Role.CODE, "eval expression")), reads=True
+)
+_AWK = Interpreter(
+    Options(flags="bcCgGhMnNOPrsStV", values="F", named="v", code="feEil",
+            long=_long(Role.CODE, "file source exec include load") | _long(Role.NAMED, "assign")
+            | _long(Role.VALUE, "field-separator")),
+)  # fmt: skip
+_SED = Interpreter(
+    Options(flags="nErsuz", values="l", code="ef", attached="i", permutes=True,
+            long=_long(Role.CODE, "expression file") | _long(Role.VALUE, "line-length")
+            | _long(Role.FLAG, "in-place quiet silent regexp-extended separate null-data posix sandbox", 0)),
+)  # fmt: skip
+_JQ = Interpreter(
+    Options(flags="cenrRsSCMajhiNy", code="fL", permutes=True,
+            long=_long(Role.CODE, "from-file") | _long(Role.VALUE, "arg argjson slurpfile rawfile", 2)
+            | _long(Role.VALUE, "indent") | _long(Role.FLAG, "args jsonargs raw-output null-input", 0)
+            | _long(Role.FLAG, "slurp raw-input compact-output exit-status tab", 0)),
+)  # fmt: skip
+_SSH = Interpreter(
+    Options(flags="46AaCfGgKkMNnqsTtVvXxYy", values="pil", settings="BbcDEeFIJLmOoPQRSWw", permutes=True),
+    code_operand=None, code_from=1,
+)  # fmt: skip
+_PSQL = Interpreter(
+    Options(flags="aAbeEHlnqsStwWxXz01", values="dhpU", named="v", code="cf", settings="oLPFRT",
+            permutes=True, long=_long(Role.CODE, "command file") | _long(Role.NAMED, "set variable")
+            | _long(Role.VALUE, "dbname host port username") | _long(Role.SETTING, "output log-file pset")),
+    code_operand=None,
+)  # fmt: skip
+_MYSQL = Interpreter(
+    Options(flags="ABbCEfGHiLNnoqrsTtVvwXj", values="huPDS", code="e", attached="p", permutes=True,
+            long=_long(Role.CODE, "execute init-command") | _long(Role.VALUE, "host user port database")),
+    code_operand=None,
+)  # fmt: skip
+_SQLITE_FLAGS = (
+    "append ascii bail batch box column csv header noheader html json line list markdown readonly tabs"
+)
+_SQLITE = Interpreter(
+    Options(single_dash=True, permutes=True,
+            long={"-cmd": (Role.CODE, 1), "-init": (Role.CODE, 1), "-separator": (Role.VALUE, 1),
+                  "-nullvalue": (Role.VALUE, 1), "-newline": (Role.VALUE, 1), "-vfs": (Role.SETTING, 1)}
+            | {f"-{name}": (Role.FLAG, 0) for name in _SQLITE_FLAGS.split()}),
+    code_operand=None, code_from=1,
+)  # fmt: skip
+
+_FAMILIES: tuple[tuple[Interpreter, str], ...] = (
+    (_SHELL, "sh bash dash zsh ksh mksh pdksh ash fish csh tcsh rbash yash oksh posh"),
+    (_PYTHON, "python pypy ipython"),
+    (_PERL, "perl"),
+    (_RUBY, "ruby jruby"),
+    (_NODE, "node nodejs bun deno"),
+    (_PHP, "php"),
+    (_EVALUATES, "lua luajit Rscript osascript tclsh expect julia groovy elixir"),
+    (_AWK, "awk gawk mawk nawk original-awk"),
+    (_SED, "sed gsed"),
+    (_JQ, "jq gojq jaq yq"),
+    (_SSH, "ssh"),
+    (_PSQL, "psql"),
+    (_MYSQL, "mysql mariadb"),
+    (_SQLITE, "sqlite sqlite3"),
+)
+_INTERPRETERS = {name: entry for entry, names in _FAMILIES for name in names.split()}
+
+WHOLLY_CODE: Mapping[str, str] = {
+    "eval": "write the command itself",
+    ".": "name the file",
+    "source": "name the file",
+    "trap": "assign the value to a variable and let the trap read it",
+    "let": "write $(( )) with {n|int}",
+    "su": "use run: with sudo -u",
+    "runuser": "use run: with setpriv or sudo -u",
+    "watch": "give the value through env:",
+    "parallel": "give the value through stdin:",
+    "script": "give the value through env:",
+    "bind": "write it literally",
+    "complete": "write it literally",
+    "compgen": "write it literally",
+    "enable": "write it literally",
+}
+"""Commands that join or keep their arguments as code; the text is the way round."""
+
+NAMING: Mapping[str, str] = {
+    "read": "write the names, and give the value by a here-document of stdin:",
+    "unset": "write the name",
+    "export": "assign first, then export the name: NAME={x}; export NAME",
+    "declare": "assign without it: NAME={x}",
+    "typeset": "assign without it: NAME={x}",
+    "local": "assign after it: local NAME; NAME={x}",
+    "readonly": "assign first, then readonly NAME",
+    "getopts": "write the names",
+    "alias": "write a function",
+    "unalias": "write the name",
+    "mapfile": "write the name",
+    "readarray": "write the name",
+    "hash": "write the name",
+}
+"""Builtins whose arguments are names of variables; the text is the way round."""
+
+DANGEROUS_NAMES = re.compile(
+    r"(?:PATH|IFS|ENV|BASH_ENV|SHELLOPTS|BASHOPTS|PS[0-4]|PROMPT_COMMAND|SHELL|EDITOR|VISUAL|PAGER|BROWSER"
+    r"|MANPAGER|LESSOPEN|LESSCLOSE|CDPATH|RANDOM|SRANDOM|SECONDS|LINENO|HISTCMD|OPTIND|BASHPID|UID|EUID|PPID"
+    r"|LD_[A-Z_]+|GCONV_PATH|PYTHON(?:PATH|STARTUP|HOME|INSPECT|BREAKPOINT|WARNINGS)|PERL5?(?:OPT|LIB|DB)"
+    r"|RUBY(?:OPT|LIB)|NODE_(?:OPTIONS|PATH)|GIT_(?:SSH|SSH_COMMAND|PROXY_COMMAND|EXTERNAL_DIFF|PAGER|EDITOR"
+    r"|ASKPASS|EXEC_PATH)|SSH_ASKPASS|MAKEFLAGS|AWKPATH|LUA_INIT)\Z"
+)
+"""Variables by which a value would choose a program, or be evaluated (bash's integer variables)."""
+
+
+def base_name(word: Word) -> str | None:
+    """The program's name without folder, or None where it is not surely known."""
+    program = word.program
+    return None if program is None else program.rsplit("/", 1)[-1]
+
+
+def interpreter(name: str | None) -> Interpreter | None:
+    """The known interpreter of that name; a version at its end is ignored (`python3.11`, `ksh93`)."""
+    if name is None:
+        return None
+    bare = re.sub(r"-?[0-9][0-9.]*[a-z]?\Z", "", name.removesuffix(".exe"))
+    return _INTERPRETERS.get(name) or _INTERPRETERS.get(bare)

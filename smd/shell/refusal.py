@@ -1,0 +1,49 @@
+"""The load errors of the placeholder compiler, in one form: what stands where, why not, what to write."""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+from smd.errors import ChartError
+from smd.shell.words import Hole, Word
+
+USUAL_FIX = "pass it as an argument, through env: or through stdin:"
+"""The fix that fits most places."""
+
+_NOT_MEANT = "if the braces are no placeholder, write a space after the opening one: `{{ {0}}}`"
+
+
+def refuse(hole: Hole, place: str, why: str, fix: str = USUAL_FIX) -> NoReturn:
+    """Raise the ChartError for a placeholder in a forbidden place.
+
+    Args:
+        hole: the occurrence.
+        place: where it stands, e.g. "in command position".
+        why: what a value could do there.
+        fix: what to write instead.
+
+    Raises:
+        ChartError: always.
+    """
+    text = f"cannot use {{{hole.placeholder}}} {place} (line {hole.line}): {why}; {fix}"
+    raise ChartError(text, code="shell_placeholder", hint=_NOT_MEANT.format(hole.placeholder))
+
+
+def refuse_tainted(words: list[Word], place: str, why: str, fix: str = USUAL_FIX) -> None:
+    """Refuse the first placeholder whose value may reach one of the words.
+
+    Raises:
+        ChartError: if there is one.
+    """
+    for word in words:
+        if hole := word.tainted:
+            refuse(hole, place, why, fix)
+
+
+def unreadable(line: int, why: str, fix: str = "write it plainly, or move it into a script file") -> NoReturn:
+    """Raise the ChartError for shell text that cannot be read well enough to place its placeholders.
+
+    Raises:
+        ChartError: always.
+    """
+    raise ChartError(f"cannot read the shell command (line {line}): {why}; {fix}", code="shell_syntax")

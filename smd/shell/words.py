@@ -1,0 +1,164 @@
+"""The words of the placeholder compiler: a placeholder's occurrence, a shell word and its parts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import Enum, StrEnum, auto
+
+_NAME = r"[A-Za-z_](?:[A-Za-z0-9_]|\.(?!\.))*"
+_PLACEHOLDER_TEXT = rf"\{{({_NAME}(?:\|{_NAME}(?::[^|{{}}\n]*)?)*)\}}"
+
+PLACEHOLDER = re.compile(_PLACEHOLDER_TEXT)
+"""A placeholder where a scanner already knows that neither `$` nor a backslash stands before it."""
+
+PLACEHOLDER_IN_TEXT = re.compile(rf"(?:(?<!\\)(?:\\\\)+|(?<![\\$])){_PLACEHOLDER_TEXT}")
+"""A placeholder anywhere in raw text: not after `$`, not after an odd number of backslashes."""
+
+_ASSIGNMENT = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)\+?=")
+_SUBSCRIPT = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)\[")
+_ANY_EXPANSION = re.compile(r"[*?\[]|\{.*(?:,|\.\.)")
+
+
+class Rule(StrEnum):
+    """What a value must satisfy, by the place its placeholder stands in."""
+
+    WORD = "word"
+    REDIRECT = "redirect"
+    INTEGER = "integer"
+
+
+@dataclass(slots=True, eq=False)
+class Hole:
+    """One occurrence of a placeholder; `rule` stays None until a place allows it, and None is refused."""
+
+    number: int
+    placeholder: str
+    line: int
+    rule: Rule | None = None
+    dash_checked: bool = False
+    follows: tuple[int, ...] = ()
+    leads: bool = False
+    extended: bool = False
+
+    @property
+    def is_integer(self) -> bool:
+        """True when the last filter is `int`, so that the value is rendered as an integer."""
+        return self.placeholder.endswith("|int")
+
+
+class Kind(Enum):
+    """What a part of a word is."""
+
+    TEXT = auto()
+    HOLE = auto()
+    EXPANSION = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A piece of a word: known text, a hole, or something the shell computes."""
+
+    kind: Kind
+    text: str = ""
+    quoted: bool = False
+    hole: Hole | None = None
+
+
+@dataclass(slots=True, eq=False)
+class Word:
+    """One shell word as far as it is known before it runs.
+
+    `nested` holds the holes inside its `$( )`; `elements` the words of an array literal.
+    """
+
+    line: int
+    parts: list[Part] = field(default_factory=list)
+    nested: list[Hole] = field(default_factory=list)
+    elements: list[Word] = field(default_factory=list)
+
+    def add_text(self, text: str, *, quoted: bool) -> None:
+        """Append known text, joined to the last part where both are known and quoted alike."""
+        if self.parts and (last := self.parts[-1]).kind is Kind.TEXT and last.quoted == quoted:
+            self.parts[-1] = Part(Kind.TEXT, last.text + text, quoted)
+        else:
+            self.parts.append(Part(Kind.TEXT, text, quoted))
+
+    def add_expansion(self, *, quoted: bool) -> None:
+        """Append something only the running shell knows."""
+        self.parts.append(Part(Kind.EXPANSION, quoted=quoted))
+
+    @property
+    def holes(self) -> list[Hole]:
+        """The holes that are parts of the word itself."""
+        return [part.hole for part in self.parts if part.hole is not None]
+
+    @property
+    def tainted(self) -> Hole | None:
+        """Any hole whose value may reach this word, directly or through a substitution."""
+        inner = (element.tainted for element in self.elements)
+        return next(iter(self.holes + self.nested), None) or next((hole for hole in inner if hole), None)
+
+    @property
+    def literal(self) -> str | None:
+        """The word without its quotes, or None where the shell or a value decides."""
+        if any(part.kind is not Kind.TEXT for part in self.parts) or self.elements:
+            return None
+        return "".join(part.text for part in self.parts)
+
+    @property
+    def plain(self) -> str | None:
+        """The literal of a word written without any quote, as reserved words must be."""
+        return None if any(part.quoted for part in self.parts) else self.literal
+
+    @property
+    def prefix(self) -> str:
+        """The known text at the start, without quotes."""
+        known = []
+        for part in self.parts:
+            if part.kind is not Kind.TEXT:
+                break
+            known.append(part.text)
+        return "".join(known)
+
+    @property
+    def splits(self) -> bool:
+        """True when the shell may make several words (or none) of it by splitting."""
+        return any(part.kind is Kind.EXPANSION and not part.quoted for part in self.parts)
+
+    @property
+    def program(self) -> str | None:
+        """The literal, if the word surely names one program and no pattern or brace list could change it."""
+        if self.literal in {"[", "[["}:
+            return self.literal
+        loose = any(not part.quoted and _ANY_EXPANSION.search(part.text) for part in self.parts)
+        return None if loose else self.literal
+
+    def leading(self) -> Iterator[tuple[Hole, tuple[int, ...]]]:
+        """The holes that may stand at the start of the word, each with the numbers of the holes before it."""
+        before: tuple[int, ...] = ()
+        for part in self.parts:
+            if part.kind is Kind.TEXT and part.text:
+                return
+            if part.hole is not None:
+                yield part.hole, before
+                before += (part.hole.number,)
+
+    def assigned_name(self) -> str | None:
+        """The variable's name where the word has the form `name=…` or `name+=…`, else None."""
+        first = self.parts[0] if self.parts else None
+        if first is None or first.kind is not Kind.TEXT or first.quoted:
+            return None
+        match = _ASSIGNMENT.match(first.text)
+        return match.group(1) if match else None
+
+    def subscript(self) -> list[Part] | None:
+        """The parts up to `]=` where the word assigns to an array element (`name[i]=…`), else None."""
+        first = self.parts[0] if self.parts else None
+        if first is None or first.quoted or not _SUBSCRIPT.match(first.text):
+            return None
+        for index, part in enumerate(self.parts):
+            if part.kind is Kind.TEXT and not part.quoted and re.search(r"\]\+?=", part.text):
+                return self.parts[: index + 1]
+        return None

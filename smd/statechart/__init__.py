@@ -1,0 +1,1 @@
+"""The statechart interpreter: pure, deterministic, without clock, files or asyncio."""

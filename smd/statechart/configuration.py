@@ -1,0 +1,88 @@
+"""Configurations: the sets of states a machine can be in, made once each and shared by all machines of a chart.
+
+A configuration carries what selection and microsteps have already computed for it (see `plan.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from smd.errors import ChartError
+from smd.statechart.model import COMPOUND, FINAL, PARALLEL, State, Statechart
+
+if TYPE_CHECKING:
+    from smd.statechart.model import Transition
+    from smd.statechart.plan import Microstep, Plan
+
+
+class Configuration:
+    """One set of active states, interned: equal sets of one chart are the same object.
+
+    Attributes:
+        states: all active states but the root, in document order.
+        leaves: the atomic and final ones, which name the configuration.
+        label: their ids joined by commas.
+        eventless: some active state has a transition without event.
+        sequenced: active states that have actions to run.
+    """
+
+    __slots__ = ("eventless", "ids", "label", "leaf_ids", "leaves", "microsteps", "plans", "sequenced", "states")
+
+    def __init__(self, states: tuple[State, ...]) -> None:
+        self.states = states
+        self.ids = frozenset(s.id for s in states)
+        self.leaves = tuple(s for s in states if s.is_leaf)
+        self.leaf_ids = tuple(s.id for s in self.leaves)
+        self.label = ",".join(self.leaf_ids)
+        self.eventless = any(not t.events for s in states for t in s.transitions)
+        self.sequenced = tuple(s for s in states if s.sequence or s.heads)
+        self.plans: dict[object, Plan] = {}
+        self.microsteps: dict[tuple[Transition, ...], Microstep] = {}
+
+    def __repr__(self) -> str:
+        return f"<Configuration {self.label}>"
+
+
+def configuration_of(chart: Statechart, states: Iterable[State]) -> Configuration:
+    """The configuration with exactly these active states (ancestors given, root left out)."""
+    key = tuple(sorted((s for s in states if s.parent is not None), key=lambda s: s.order))
+    known = chart.configurations.get(key)
+    if known is None:
+        known = chart.configurations[key] = Configuration(key)
+    return known
+
+
+def restore_configuration(chart: Statechart, leaf_ids: Iterable[str]) -> Configuration:
+    """The configuration named by its leaves, checked to be possible (SCXML 3.11, legal state configurations).
+
+    Raises:
+        ChartError: an unknown or pseudo state, two states of one compound, a missing region.
+    """
+    active: set[State] = set()
+    for leaf_id in leaf_ids:
+        leaf = chart.states.get(leaf_id)
+        if leaf is None or not leaf.is_leaf:
+            raise ChartError(f"cannot restore state '{leaf_id}': the chart has no such atomic state")
+        active.update((leaf, *leaf.ancestors))
+    if not active:
+        raise ChartError("cannot restore a configuration: it names no state")
+    for state in active:
+        inside = [c for c in state.children if c in active]
+        if (state.kind == COMPOUND or state.parent is None) and len(inside) != 1:
+            raise ChartError(
+                f"cannot restore {sorted(leaf_ids)}: '{state.id}' must have one active child, not {len(inside)}"
+            )
+        if state.kind == PARALLEL and len(inside) != len([c for c in state.children if not c.is_history]):
+            raise ChartError(f"cannot restore {sorted(leaf_ids)}: a region of '{state.id}' is missing")
+    return configuration_of(chart, active)
+
+
+def is_in_final_state(state: State, active: Iterable[State]) -> bool:
+    """SCXML's isInFinalState: a compound whose active child is final, a parallel all of whose regions are."""
+    members = set(active)
+    if state.kind == COMPOUND:
+        return any(c.kind == FINAL and c in members for c in state.children)
+    if state.kind == PARALLEL:
+        return all(is_in_final_state(c, members) for c in state.children if not c.is_history)
+    return False

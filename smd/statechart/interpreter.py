@@ -1,0 +1,358 @@
+"""SCXML's algorithm as a pure function: `macrostep(chart, snapshot, event, now) -> Step`.
+
+Theory. A *microstep* takes one optimal set of enabled transitions: leave states (inner first), run the transitions'
+content, enter states (outer first). A *macrostep* takes microsteps until nothing is enabled without a new external
+event: eventless transitions first, then the internal queue. Names are those of the pseudo-code in "State Chart XML
+(SCXML)", W3C Recommendation 2015, appendix D.
+
+What smd adds:
+
+1. When the macrostep settles, the *sequences* of active states go on (`sequence.py`). The answer of each action is a
+   small macrostep of its own, after which the sequences go on again, until all of them wait for the world.
+2. Events are external (from anywhere), timers (searched only in the state that armed them) or outcomes of actions
+   (searched from the sequence's state upwards; accepted only if their whole key is that of the open action).
+3. An external event that would re-enter a state whose working action runs follows that state's `busy` rule.
+4. Everything is a value. Nothing here reads a clock, a file or the network; `now` is an argument and ids derive from
+   the snapshot's counters. The same arguments give the same step, which is what makes replay and recovery possible.
+
+Steps that are pure changes of the context take a short cut (`fast.py`), which gives the same.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from smd.errors import ActionError
+from smd.statechart import outcome, sequence
+from smd.statechart.configuration import configuration_of
+from smd.statechart.content import BLOCK_LIMIT, Operation, compiled
+from smd.statechart.effects import DEFERRED, IGNORED, STALE, TAKEN, Send
+from smd.statechart.event import Event, Outcome
+from smd.statechart.expression import ExpressionError
+from smd.statechart.fast import simple_step
+from smd.statechart.model import IGNORE, QUEUE, State, Statechart, Transition
+from smd.statechart.plan import Microstep, Plan, entry_blocks, microstep_of, plan_for
+from smd.statechart.run import Run
+from smd.statechart.sets import compute_entry_set, record_history
+from smd.statechart.snapshot import FINISHED, FINISHING, NO_LOOP, RUNNING, SLEEPING, WORKING, Snapshot, Timer
+from smd.statechart.step import Step
+from smd.statechart.template import MISSING, walk
+
+
+def initial(chart: Statechart, *, machine: str, life: int, version: int, context: dict[str, Any], now: float) -> Step:
+    """The first step of a new life: enter the initial states, then handle the synthetic event `start`.
+
+    Only transitions that name `start` take it; a chart that knows nothing of it is not moved by a wildcard.
+
+    Args:
+        version: events consumed in earlier lives; the step's snapshot has one more.
+        context: laid over the chart's own first context.
+
+    Raises:
+        MachineError: the chart does not settle.
+    """
+    start = Event("start", {}, source="supervisor")
+    nowhere = configuration_of(chart, ())
+    context = {**chart.context, **context}
+    snapshot = Snapshot(machine, life, version, chart.hash, nowhere, context, {}, (), (), (), (), 0,
+                        RUNNING, NO_LOOP)  # fmt: skip
+    run = Run(chart, snapshot, start, now)
+    run.external = start
+    boot = Transition(chart.root, (), chart.root.initial, content=chart.root.initial_content, internal=True)
+    entering = compute_entry_set(chart, [boot], {})
+    entered = sorted((s for s in entering.states if s.parent is not None), key=lambda s: s.order)
+    target = configuration_of(chart, entered)
+    blocks = [(s, entry_blocks(s, entering.default_entry, entering.default_history)) for s in entered]
+    _take(run, Microstep((boot,), (), tuple(entered), blocks, target))
+    _settle_without_sequences(run)
+    if run.status == RUNNING and "start" in chart.descriptors:
+        run.event = start
+        plan = plan_for(chart, run.configuration, "start")
+        named = tuple(tuple(t for t in leaf if "start" in t.events) for leaf in plan.leaves)
+        _try(run, _select(run, Plan(named, promotes=False)))
+    _settle(run)
+    return _step(run, TAKEN)
+
+
+def macrostep(chart: Statechart, snapshot: Snapshot, event: Event, now: float) -> Step:
+    """Handle one event until nothing more is enabled and every sequence waits for the world.
+
+    Args:
+        now: seconds since the epoch, not earlier than in the step before.
+
+    Returns:
+        The step; the snapshot given stays valid.
+
+    Raises:
+        MachineError: the step does not end. The caller keeps the old snapshot.
+    """
+    plan = snapshot.configuration.plans.get(event.type)
+    if plan is not None and event.outcome is None and not event.timer and snapshot.status == RUNNING:
+        step = simple_step(chart, snapshot, event, plan)
+        if step is not None:
+            return step
+    return full_step(chart, snapshot, event, now)
+
+
+# --- one event --------------------------------------------------------------------------------------------------
+
+
+def full_step(chart: Statechart, snapshot: Snapshot, event: Event, now: float) -> Step:
+    """The whole algorithm, without the short cut; same arguments and result as `macrostep`."""
+    run = Run(chart, snapshot, event, now)
+    if run.status == FINISHED:
+        return _step(run, IGNORED, "finished", "the machine is finished")
+    if event.outcome is not None:
+        return _outcome(run, event.outcome, event.payload)
+    if event.timer:
+        return _timer(run, event)
+    return _external(run, event)
+
+
+def _outcome(run: Run, answered: Outcome, payload: Any) -> Step:
+    accepted, answer = outcome.receive(run, answered, payload)
+    if not accepted:
+        return _step(run, STALE, "stale", "the action it answers is over")
+    _handle(run, answer)
+    _settle(run)
+    return _step(run, TAKEN)
+
+
+def _timer(run: Run, event: Event) -> Step:
+    timer = next((t for t in run.timers if t.id == event.timer), None)
+    if timer is None:
+        return _step(run, STALE, "stale", "the timer is no longer armed")
+    run.timers = tuple(t for t in run.timers if t is not timer)
+    if timer.kind == "send":
+        _send_delayed(run, timer)
+    elif timer.kind in {"sequence", "wait"}:
+        _handle(run, outcome.wake(run, timer))
+    else:
+        run.stimulus()
+        run.external = sequence.leading_event(run, timer.state)
+        verdict = _offer(
+            run, plan_for(run.chart, run.configuration, event.type, run.chart.states[timer.state], upwards=False)
+        )
+        if verdict is not None:
+            _settle(run)
+            return _step(run, *verdict)
+    _settle(run)
+    return _step(run, TAKEN)
+
+
+def _send_delayed(run: Run, timer: Timer) -> None:
+    _send_id, targets, payload, priority = timer.data
+    run.effects.append(Send(tuple(targets), timer.event, payload, timer.id, priority))
+
+
+def _external(run: Run, event: Event) -> Step:
+    if run.status == FINISHING:
+        return _step(run, IGNORED, "finishing", "the machine is finishing")
+    run.stimulus()
+    run.external, run.direct = event, True
+    plan = plan_for(run.chart, run.configuration, event.type)
+    verdict = _offer(run, plan)
+    _settle(run)
+    return _step(run, *(verdict or (TAKEN,)))
+
+
+def _offer(run: Run, plan: Plan) -> tuple[str, str, str] | None:
+    """Let an external or timer event act; None if it was taken, else (disposition, code, reason)."""
+    event = run.event
+    _promote(run, event)
+    enabled = _select(run, plan)
+    if not enabled:
+        accepted, answer = outcome.hand_over(run, event)
+        _handle(run, answer)
+        return None if accepted else _why_ignored(run, plan)
+    microstep = microstep_of(run.chart, run.configuration, enabled, run.history)
+    rule = _busy_rule(run, microstep)
+    if rule == QUEUE:
+        run.deferred = (*run.deferred, event._replace(timer=""))
+        return DEFERRED, "busy", f"'{run.configuration.label}' is busy; it follows when the action has ended"
+    if rule == IGNORE:
+        return IGNORED, "busy", f"'{run.configuration.label}' is busy and its busy rule is ignore"
+    _take(run, microstep)
+    return None
+
+
+def _promote(run: Run, event: Event) -> None:
+    spec = run.chart.events.get(event.type)
+    if spec is None:
+        return
+    whole = {
+        "type": event.type,
+        "payload": event.payload,
+        "job_id": event.job_id,
+        "source": event.source,
+        "id": event.id,
+    }
+    for key, path in spec.context_map:
+        value = walk(whole, path)
+        if value is not None and value is not MISSING:
+            run.set_context({**run.context, key: value})
+
+
+def _why_ignored(run: Run, plan: Plan) -> tuple[str, str, str]:
+    event = run.event
+    if plan.leaves:
+        return IGNORED, "guard_false", f"no guard of '{event.type}' holds in '{run.configuration.label}'"
+    if not run.chart.mentions(event.type):
+        return IGNORED, "unknown_event", f"the chart knows no event '{event.type}'"
+    return IGNORED, "no_transition", f"'{run.configuration.label}' has no transition for '{event.type}'"
+
+
+def _busy_rule(run: Run, microstep: Microstep) -> str:
+    for record in run.sequences:
+        if record.phase == WORKING or (record.phase == SLEEPING and not sequence.is_pacing(record)):
+            state = run.chart.states[record.state]
+            if state in microstep.exited and state in microstep.entered and state.busy in {QUEUE, IGNORE}:
+                return state.busy
+    return "restart"
+
+
+# --- the algorithm ----------------------------------------------------------------------------------------------
+
+
+def _select(run: Run, plan: Plan) -> tuple[Transition, ...]:
+    """SCXML's selectTransitions for the event being handled; conflicts are removed by the microstep."""
+    enabled: dict[Transition, None] = {}
+    for leaf in plan.leaves:
+        for transition in leaf:
+            if _condition_match(run, transition):
+                enabled[transition] = None
+                break
+    return tuple(enabled)
+
+
+def _condition_match(run: Run, transition: Transition) -> bool:
+    cond = transition.cond
+    if cond is None:
+        return True
+    try:
+        return cond.test(run.context, run.event, run.moment())
+    except ExpressionError as error:
+        run.raise_error("error.execution", "guard", f"guard '{cond.text}' at {transition.at}: {error.message}",
+                        transition.source.id)  # fmt: skip
+        return False
+
+
+def _try(run: Run, enabled: tuple[Transition, ...]) -> bool:
+    if enabled:
+        _take(run, microstep_of(run.chart, run.configuration, enabled, run.history))
+    return bool(enabled)
+
+
+def _settle(run: Run) -> None:
+    """Microsteps and sequences, until every one of them waits for the world; then deferred events get their turn."""
+    while True:
+        _settle_without_sequences(run)
+        answer = sequence.advance(run)
+        if answer is not None:
+            _handle(run, answer)
+        elif not _retry_deferred(run):
+            break
+    if run.status == FINISHING and sequence.all_ended(run):
+        _exit_interpreter(run)
+
+
+def _handle(run: Run, answer: sequence.Answer | None) -> None:
+    """Handle the answer of an action: transitions are searched from its state upwards."""
+    if answer is None or run.status != RUNNING:
+        return
+    run.event = answer.event
+    _promote(run, answer.event)
+    taken = _try(run, _select(run, plan_for(run.chart, run.configuration, answer.event.type, answer.state)))
+    if not taken and answer.failed:
+        sequence.mark_unhandled(run, answer.failed)
+
+
+def _settle_without_sequences(run: Run) -> None:
+    while run.status == RUNNING:
+        if run.configuration.eventless and _try(run, _select(run, plan_for(run.chart, run.configuration, None))):
+            continue
+        if not run.internal:
+            return
+        run.count_microstep()
+        run.event = run.internal.popleft()
+        _promote(run, run.event)
+        _try(run, _select(run, plan_for(run.chart, run.configuration, run.event.type)))
+
+
+def _retry_deferred(run: Run) -> bool:
+    """Offer deferred events again, oldest first, until one is taken."""
+    if not run.deferred or not run.freed or run.status != RUNNING:
+        return False
+    run.freed = False
+    waiting, run.deferred = run.deferred, ()
+    for place, event in enumerate(waiting):
+        run.event, run.external, run.direct = event, event, True
+        run.microsteps = 0
+        run.stimulus()
+        if _offer(run, plan_for(run.chart, run.configuration, event.type)) is None:
+            run.deferred = (*run.deferred, *waiting[place + 1 :])
+            run.freed = True
+            return True
+    return bool(run.internal)
+
+
+def _take(run: Run, microstep: Microstep) -> None:
+    """SCXML's microstep: exitStates, executeTransitionContent, enterStates."""
+    run.count_microstep()
+    run.taken.append(microstep.taken(run.event.type))
+    run.history = {**run.history, **record_history(microstep.exited, run.configuration.states)}
+    for state, block in microstep.exits:
+        execute_block(run, block, state.id)
+        run.active.discard(state.id)
+    sequence.leave(run, microstep)
+    for block in microstep.content:
+        execute_block(run, block, run.configuration.label)
+    run.configuration = microstep.target
+    for state, blocks in microstep.entries:
+        run.active.add(state.id)
+        for block in blocks:
+            execute_block(run, block, state.id)
+        sequence.enter(run, state, microstep)
+        for final, finished in microstep.done:
+            if final is state:
+                _raise_done(run, final, finished)
+    if microstep.ends is not None or (run.event.type == "stop" and any(s.terminal_on_stop for s in microstep.entered)):
+        run.status = FINISHING
+
+
+def _raise_done(run: Run, final: State, finished: State) -> None:
+    payload: Any = None
+    if final.donedata is not None and finished is final.parent:
+        payload = final.donedata.render(run.lookup(final.id))
+    run.raise_internal(f"done.state.{finished.id}", payload)
+
+
+def execute_block(run: Run, block: tuple[Operation, ...], state: str) -> None:
+    """Run a block in order; its first failure ends it and raises `error.execution` (SCXML 4.9)."""
+    if len(block) > BLOCK_LIMIT:
+        run.raise_error("error.execution", "block", f"block of '{state}' has more than {BLOCK_LIMIT} actions", state)
+        return
+    for operation in block:
+        try:
+            if operation.cond is None or operation.cond.test(run.context, run.event, run.moment()):
+                operation.apply(run, state, None)
+        except (ExpressionError, ActionError) as error:
+            run.raise_error("error.execution", "action", f"{operation.action.type}: {error.message}", state)
+            return
+
+
+def _exit_interpreter(run: Run) -> None:
+    """SCXML's exitInterpreter: exit blocks of what is still active; the configuration stays as the last word."""
+    run.status = FINISHED
+    for state in reversed(run.configuration.states):
+        execute_block(run, compiled(state.exit), state.id)
+    run.timers = tuple(t for t in run.timers if t.kind == "send")
+    run.internal.clear()
+    sequence.release_all(run)
+
+
+def _step(run: Run, disposition: str, code: str = "", reason: str = "") -> Step:
+    return Step(run.result(), tuple(run.taken), tuple(run.effects), disposition, code, reason)
+
+
+__all__ = ["Step", "initial", "macrostep"]

@@ -1,0 +1,197 @@
+"""What comes back to a sequence: outcomes of actions, its timers, events that a `check_events` waits for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from smd.statechart.durations import parse_duration
+from smd.statechart.event import Event, Outcome
+from smd.statechart.expression import Expression, ExpressionError
+from smd.statechart.model import Action
+from smd.statechart.plan import microstep_of, plan_for
+from smd.statechart.sequence import NOT_STARTED, Answer, action_of, actions_of, answer, fail, key_of, put, sleep, wants
+from smd.statechart.snapshot import ARMED, ASKING, READY, SLEEPING, WAITING, WORKING, Sequence, Timer
+
+if TYPE_CHECKING:
+    from smd.statechart.run import Run
+
+
+class Received(NamedTuple):
+    """What became of an outcome: `accepted` unless its action is over; perhaps an answer to be handled."""
+
+    accepted: bool
+    answer: Answer | None = None
+
+
+# --- timers -------------------------------------------------------------------------------------------------------
+
+
+def wake(run: Run, timer: Timer) -> Answer | None:
+    """A sleep, a retry, a pace or the time-out of `wait_for_jobs` is over."""
+    if timer.kind == "wait":
+        return _wait_timed_out(run, timer)
+    record = next((r for r in run.sequences if r.entry == timer.data and r.phase == SLEEPING), None)
+    if record is None:
+        return None
+    if timer.event == "sleep":
+        run.stimulus()
+        return answer(run, record, run.chart.states[record.state], action_of(run.chart, record).events.get("success"))
+    if timer.event == "retry":
+        put(run, record, record._replace(phase=WORKING))
+    elif record.index == NOT_STARTED:
+        run.started.add(record.state)
+        put(run, record, record._replace(index=0, phase=READY))
+    else:
+        put(run, record, record._replace(attempt=1, phase=READY))
+    return None
+
+
+def _wait_timed_out(run: Run, timer: Timer) -> Answer | None:
+    at = (r for r in run.sequences if r.state == timer.state and r.index == timer.data and r.phase in {WAITING, ARMED})
+    record = next(at, None)
+    if record is None:
+        return None
+    run.stimulus()
+    event_type = action_of(run.chart, record).events.get("timeout_event")
+    if record.phase == ARMED:
+        return _disarm(run, record, event_type)
+    return answer(run, record, run.chart.states[record.state], event_type)
+
+
+def _disarm(run: Run, record: Sequence, event_type: str | None) -> Answer | None:
+    put(run, record, None)
+    _drop_deadline(run, record)
+    run.external, run.direct = record.event, False
+    state = run.chart.states[record.state]
+    return Answer(state, Event(event_type, {}, source="action")) if event_type else None
+
+
+def _drop_deadline(run: Run, record: Sequence) -> None:
+    run.timers = tuple(t for t in run.timers if (t.kind, t.state, t.data) != ("wait", record.state, record.index))
+
+
+# --- outcomes -----------------------------------------------------------------------------------------------------
+
+
+def receive(run: Run, outcome: Outcome, payload: Any) -> Received:
+    """Take the outcome of a store or working action whose whole key and attempt are those of an open action."""
+    open_phases = {ASKING, WAITING, WORKING, ARMED}
+    record = next((r for r in run.sequences if r.phase in open_phases and r.attempt == outcome.attempt
+                   and key_of(run.snapshot, r) == outcome.key), None)  # fmt: skip
+    if record is None:
+        return Received(False)
+    action = action_of(run.chart, record)
+    _take_jobs(run, record, outcome)
+    run.patch(outcome.patch)
+    given = _empty(run, record, action, outcome) if outcome.empty else _apply(run, record, action, outcome)
+    if given is not None and payload is not None:
+        given = given._replace(event=given.event._replace(payload=payload))
+    return Received(True, given)
+
+
+def _take_jobs(run: Run, record: Sequence, outcome: Outcome) -> None:
+    if outcome.settled:
+        run.held = tuple(h for h in run.held if h.job_id not in outcome.settled)
+    if outcome.hold is not None:
+        run.held = (*run.held, outcome.hold._replace(region=run.region(record.state)))
+        run.stimulus()
+
+
+def _apply(run: Run, record: Sequence, action: Action, outcome: Outcome) -> Answer | None:
+    """Move the record on, or arrange a retry."""
+    if not outcome.ok:
+        if _retries(run, record, action):
+            return None
+        return fail(run, record, action, outcome.event, (), outcome.error or "failed")
+    state = run.chart.states[record.state]
+    if outcome.taken is not None:
+        return answer(run, record._replace(event=outcome.taken, direct=False), state, outcome.event, old=record)
+    if record.phase == ARMED:
+        return _disarm(run, record, outcome.event)
+    _drop_deadline(run, record)
+    return answer(run, record, state, outcome.event)
+
+
+def _retries(run: Run, record: Sequence, action: Action) -> bool:
+    if action.retry is None or record.attempt > action.retry.max:
+        return False
+    following = record._replace(attempt=record.attempt + 1, phase=SLEEPING)
+    put(run, record, following)
+    sleep(run, following, action.retry.pause(record.attempt), "retry")
+    return True
+
+
+# --- empty answers ------------------------------------------------------------------------------------------------
+
+
+def _empty(run: Run, record: Sequence, action: Action, outcome: Outcome) -> Answer | None:
+    """Nothing was there: wait in place when answering would only lead back here, else answer."""
+    if record.phase in {WAITING, ARMED}:
+        return None
+    back, elsewhere = _direction(run, record, outcome.event)
+    state = run.chart.states[record.state]
+    if action.watch == "tracked":
+        _arm_deadline(run, record, action)
+        timed_self = any(
+            t.targets == (state,) and set(t.events) & {e.event for e in state.timers} for t in state.transitions
+        )
+        if not back and (outcome.event is not None or timed_self):
+            run.sequences = (*run.sequences, record._replace(phase=ARMED))
+            return answer(run, record, state, outcome.event)
+    elif elsewhere or (action.watch == "jobs" and not back and outcome.event and _something_follows(run, record)):
+        return answer(run, record, state, outcome.event)
+    put(run, record, record._replace(phase=WAITING))
+    return None
+
+
+def _direction(run: Run, record: Sequence, event_type: str | None) -> tuple[bool, bool]:
+    """Would this answer lead back into the same state; would it lead elsewhere?"""
+    if event_type is None:
+        return False, False
+    state = run.chart.states[record.state]
+    plan = plan_for(run.chart, run.configuration, event_type, state)
+    probe = Event(event_type, {}, source="action")
+    chosen = next((t for leaf in plan.leaves for t in leaf if _holds(run, t.cond, probe)), None)
+    if chosen is None:
+        return False, False
+    microstep = microstep_of(run.chart, run.configuration, (chosen,), run.history)
+    same = microstep.target is run.configuration and (not chosen.targets or state in microstep.entered)
+    return same, not same
+
+
+def _holds(run: Run, cond: Expression | None, event: Event) -> bool:
+    try:
+        return cond is None or cond.test(run.context, event, run.moment())
+    except ExpressionError:
+        return False
+
+
+def _something_follows(run: Run, record: Sequence) -> bool:
+    actions = actions_of(run.chart.states[record.state], record)
+    return record.index + 1 < len(actions) and not actions[record.index].repeatable
+
+
+def _arm_deadline(run: Run, record: Sequence, action: Action) -> None:
+    if any((t.kind, t.state, t.data) == ("wait", record.state, record.index) for t in run.timers):
+        return
+    params: Any = action.params.render(run.lookup(record.state, record.event))
+    if params.get("timeout") is not None:
+        seconds = parse_duration(params["timeout"])
+        name = f"{record.entry}.{record.index}.wait"
+        run.timers = (
+            *run.timers,
+            Timer(name, "wait", run.now + seconds, record.state, "timeout", seconds, record.index),
+        )
+
+
+def hand_over(run: Run, event: Event) -> Received:
+    """Give an external event that no transition takes to a `check_events` that waits for it."""
+    for record in run.sequences:
+        if record.phase != WAITING:
+            continue
+        action = action_of(run.chart, record)
+        if action.watch == "events" and wants(run, record, action, event):
+            state = run.chart.states[record.state]
+            following = record._replace(event=event, direct=False)
+            return Received(True, answer(run, following, state, action.events.get("success"), old=record))
+    return Received(False)

@@ -1,0 +1,145 @@
+"""The working copy of a snapshot while one macrostep runs. Lives only inside `interpreter.macrostep`."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+from smd.errors import MachineError
+from smd.statechart.configuration import Configuration
+from smd.statechart.context import Change, apply_patch
+from smd.statechart.effects import Effect, Taken, Warn
+from smd.statechart.event import Event, Hold
+from smd.statechart.model import PARALLEL, Statechart
+from smd.statechart.scope import Lookup, Moment, lookup_in
+from smd.statechart.snapshot import Sequence, Snapshot, Timer
+
+MICROSTEPS = 1_000
+"""A macrostep with more of them never ends (architecture, Loops)."""
+
+
+class Run:
+    """See the module.
+
+    Attributes:
+        event: the event being handled (SCXML's _event). `external` is the one that led here, for new sequences.
+        active: ids of the states active at this moment.
+        entry: counter of state entries; `version` is the one the step will have.
+        started: states whose sequences have started in this macrostep.
+        freed: a sequence ended or its state was left, so deferred events may be tried again.
+    """
+
+    __slots__ = ("active", "chart", "configuration", "context", "deferred", "direct", "effects", "entry", "event",
+                 "external", "freed", "held", "history", "internal", "loop", "microsteps", "now", "sends", "sequences",
+                 "snapshot", "started", "status", "taken", "timers", "version")  # fmt: skip
+
+    def __init__(self, chart: Statechart, snapshot: Snapshot, event: Event, now: float) -> None:
+        self.chart = chart
+        self.snapshot = snapshot
+        self.event: Event = event
+        self.external: Event | None = None
+        self.direct = False
+        self.now = now
+        self.configuration: Configuration = snapshot.configuration
+        self.active: set[str] = set(snapshot.configuration.ids)
+        self.context: dict[str, Any] = snapshot.context
+        self.history = snapshot.history
+        self.timers: tuple[Timer, ...] = snapshot.timers
+        self.sequences: tuple[Sequence, ...] = snapshot.sequences
+        self.held: tuple[Hold, ...] = snapshot.held
+        self.deferred: tuple[Event, ...] = snapshot.deferred
+        self.entry = snapshot.entry
+        self.version = snapshot.version + 1
+        self.status = snapshot.status
+        self.loop = snapshot.loop
+        self.internal: deque[Event] = deque()
+        self.effects: list[Effect] = []
+        self.taken: list[Taken] = []
+        self.started: set[str] = set()
+        self.freed = False
+        self.microsteps = 0
+        self.sends = 0
+
+    def result(self) -> Snapshot:
+        """The snapshot after the step."""
+        old = self.snapshot
+        return Snapshot(
+            old.machine, old.life, self.version, old.chart, self.configuration, self.context, self.history, self.timers,
+            self.sequences, self.held, self.deferred, self.entry, self.status, self.loop,
+        )  # fmt: skip
+
+    def moment(self) -> Moment:
+        """Roots for an expression evaluated now."""
+        return Moment(self.snapshot, self.context, self.active, self.now)
+
+    def lookup(self, state: str = "", event: Event | None = None) -> Lookup:
+        """Values for a template rendered now; `event` is the sequence's, else the one being handled."""
+        snapshot = self.snapshot
+        return lookup_in(
+            self.context, event or self.event, machine=snapshot.machine, state=state or self.configuration.label,
+            now=self.now, life=snapshot.life,
+        )  # fmt: skip
+
+    def next_entry(self) -> int:
+        """A new number for a state entry or a pass."""
+        self.entry += 1
+        return self.entry
+
+    def set_context(self, context: dict[str, Any]) -> None:
+        """Replace the context; a change ends what counts as an idle loop."""
+        if context is not self.context:
+            if context != self.context:
+                self.stimulus()
+            self.context = context
+
+    def patch(self, changes: tuple[Change, ...]) -> None:
+        """Apply an outcome's changes.
+
+        Raises:
+            ActionError: a path leads through something that is not a map.
+        """
+        if changes:
+            self.set_context(apply_patch(self.context, changes))
+
+    def stimulus(self) -> None:
+        """Something new happened (event, job, timer, change): no loop is idle any more."""
+        if self.loop != ((), 0):
+            self.loop = ((), 0)
+
+    def raise_internal(self, event_type: str, payload: Any = None) -> None:
+        """Put an event on the internal queue."""
+        self.internal.append(Event(event_type, payload, source=self.snapshot.machine))
+
+    def raise_error(self, event_type: str, kind: str, message: str, state: str = "") -> None:
+        """Raise `error.execution` or its like (SCXML 3.12.2); flat charts know them all as `error`."""
+        name = "error" if self.chart.flat else event_type
+        self.raise_internal(name, {"kind": kind, "message": message, "state": state})
+        self.effects.append(Warn(kind, message, state))
+
+    def count_microstep(self) -> None:
+        """Bound the macrostep.
+
+        Raises:
+            MachineError: it does not end.
+        """
+        self.microsteps += 1
+        if self.microsteps > MICROSTEPS:
+            raise MachineError(
+                f"cannot finish the step of '{self.event.type}': more than {MICROSTEPS} microsteps, last in "
+                f"'{self.configuration.label}'", code="endless_loop",
+                hint="look for eventless transitions or raised events that lead back to themselves",
+            )  # fmt: skip
+
+    def region(self, state_id: str) -> str:
+        """The part of the innermost parallel state that `state_id` lies in; empty outside parallel states."""
+        state = self.chart.states[state_id]
+        for inner in (state, *state.ancestors):
+            if inner.parent is not None and inner.parent.kind == PARALLEL:
+                return inner.id
+        return ""
+
+    def mark_failed(self, state_id: str) -> None:
+        """An action of this state failed or was cancelled: jobs taken in its region are no longer well."""
+        if self.held:
+            region = self.region(state_id)
+            self.held = tuple(h._replace(ok=False) if h.region == region else h for h in self.held)

@@ -1,0 +1,87 @@
+"""What expressions and templates can see."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from smd.statechart.event import Event
+from smd.statechart.snapshot import Snapshot
+from smd.statechart.template import MISSING, walk
+
+Lookup = Callable[[tuple[str, ...]], Any]
+
+
+class Moment:
+    """The roots of an expression beside `context` and `event`; computed only when an expression asks.
+
+    `active` are the ids of the states active at that moment, which within a step differ from the snapshot's.
+    """
+
+    __slots__ = ("_context", "_snapshot", "active", "now")
+
+    def __init__(
+        self, snapshot: Snapshot, context: dict[str, Any], active: frozenset[str] | set[str], now: float
+    ) -> None:
+        self._snapshot = snapshot
+        self._context = context
+        self.active = active
+        self.now = now
+
+    @property
+    def machine(self) -> dict[str, Any]:
+        """`machine.name`, `machine.life`, `machine.version`, `machine.states`."""
+        snapshot = self._snapshot
+        states = list(snapshot.configuration.leaf_ids)
+        return {"name": snapshot.machine, "life": snapshot.life, "version": snapshot.version, "states": states}
+
+    @property
+    def job(self) -> Any:
+        """The job in hand: the context's `current_job`, or null."""
+        return self._context.get("current_job")
+
+    def in_state(self, name: str) -> bool:
+        """SCXML's In()."""
+        return name in self.active
+
+
+def event_data(event: Event | None) -> dict[str, Any] | None:
+    """The event as the predecessor's charts know it: `event_data.type`, `.event_name`, `.payload`, `.job_id`."""
+    if event is None:
+        return None
+    data = {"type": event.type, "event_name": event.type, "payload": event.payload, "source": event.source}
+    if event.job_id is not None:
+        data["job_id"] = event.job_id
+    if event.id:
+        data["id"] = event.id
+    return data
+
+
+def lookup_in(
+    context: dict[str, Any], event: Event | None, *, machine: str, state: str, now: float, life: int = 1
+) -> Lookup:
+    """How a template finds its values.
+
+    The machine's own words (`machine_name`, `current_state`, `event`, `event_data`) cannot be shadowed; then the
+    context's keys; then `payload` (the event's), `context`, `now` and `life`.
+    """
+
+    def lookup(parts: tuple[str, ...]) -> Any:
+        head = parts[0]
+        if head in {"event_data", "event"}:
+            return walk({head: event_data(event)}, parts)
+        if head == "machine_name":
+            return machine
+        if head == "current_state":
+            return state
+        if head in context:
+            return walk(context, parts)
+        if head == "payload" and event is not None:
+            return walk({"payload": event.payload}, parts)
+        if head == "context":
+            return walk({"context": context}, parts)
+        if head == "now":
+            return now
+        return life if head == "life" else MISSING
+
+    return lookup

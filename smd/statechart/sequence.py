@@ -1,0 +1,297 @@
+"""The durable program counter: how the actions of active states go on, one after another (architecture 2.2).
+
+A sequence is a record in the snapshot. It moves when the macrostep has settled:
+
+- an instant action is done at once and its answer handled as a small macrostep;
+- a store action turns the record to *asking*: the unit asks the store and comes back with an outcome;
+- a working action turns it to *working*: the runtime reads that off the snapshot, runs it, and posts the outcome;
+- `sleep`, retries and the pace of idle loops are timers of the snapshot (*sleeping*).
+
+The record moves on before its answer's transitions are searched; if they leave the state, the record is gone with it,
+and if they enter it again there is a new record with a new entry number. So no answer can reach a later entry.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from smd.catalogue import Kind
+from smd.errors import ActionError, ChartError
+from smd.statechart.content import operation_of
+from smd.statechart.context import Change
+from smd.statechart.durations import parse_duration
+from smd.statechart.effects import Settle, Warn
+from smd.statechart.event import Event
+from smd.statechart.expression import ExpressionError
+from smd.statechart.model import Action, State
+from smd.statechart.plan import Microstep
+from smd.statechart.selection import matches
+from smd.statechart.snapshot import ARMED, ASKING, ENDED, READY, SLEEPING, WORKING, Sequence, Snapshot, Timer
+
+if TYPE_CHECKING:
+    from smd.statechart.model import Statechart
+    from smd.statechart.run import Run
+
+PACE, SLOWEST = 0.05, 0.5
+"""Seconds before an idle loop goes round again: the first time, and at most."""
+
+NOT_STARTED = -1
+
+
+class Answer(NamedTuple):
+    """An action's answer to be handled: `event`, searched from `state` upwards.
+
+    `failed` is the entry number of a record whose action failed, so that an unhandled failure is remembered; else 0.
+    """
+
+    state: State
+    event: Event
+    failed: int = 0
+
+
+# --- what others ask of a record ---------------------------------------------------------------------------------
+
+
+def actions_of(state: State, record: Sequence) -> tuple[Action, ...]:
+    """The record's actions: lasting actions of the transition that led here, then the state's own."""
+    if record.head < 0:
+        return state.sequence
+    return tuple(state.heads.values())[record.head] + state.sequence
+
+
+def action_of(chart: Statechart, record: Sequence) -> Action:
+    """The action the record stands at."""
+    return actions_of(chart.states[record.state], record)[record.index]
+
+
+def key_of(snapshot: Snapshot, record: Sequence) -> str:
+    """The action key: `machine/life/entry/index`."""
+    return f"{snapshot.machine}/{snapshot.life}/{record.entry}/{record.index}"
+
+
+def is_pacing(record: Sequence) -> bool:
+    """The record only waits for the pace of its loop; nothing of it is under way."""
+    return record.index == NOT_STARTED or (record.passes > 0 and record.phase == SLEEPING and record.attempt == 0)
+
+
+def leading_event(run: Run, state_id: str) -> Event | None:
+    """The external event that led into a state, as its sequence remembers it."""
+    return next((r.event for r in run.sequences if r.state == state_id), None)
+
+
+def all_ended(run: Run) -> bool:
+    """No sequence has anything left to do."""
+    return all(r.phase in {ENDED, ARMED} for r in run.sequences)
+
+
+# --- entering and leaving states ----------------------------------------------------------------------------------
+
+
+def leave(run: Run, microstep: Microstep) -> None:
+    """Forget the records and timers of states that are left; deadlines of `wait_for_jobs` survive a re-entry."""
+    if not microstep.exited:
+        return
+    left = {s.id for s in microstep.exited}
+    again = {s.id for s in microstep.exited if s in microstep.entered}
+    for record in run.sequences:
+        if record.state in left:
+            run.freed = True
+            if record.phase == WORKING:
+                run.mark_failed(record.state)
+            if run.external is None:
+                run.external = record.event
+    run.sequences = tuple(r for r in run.sequences if r.state not in left)
+    run.timers = tuple(t for t in run.timers if t.state not in left or (t.kind == "wait" and t.state in again))
+
+
+def enter(run: Run, state: State, microstep: Microstep) -> None:
+    """Arm the state's timers and give it a record, not started yet."""
+    if not (state.timers or state.sequence or state.heads):
+        return
+    entry = run.next_entry()
+    for number, spec in enumerate(state.timers):
+        timer = Timer(f"{entry}.{number}", "after", run.now + spec.seconds, state.id, spec.event, spec.seconds)
+        run.timers = (*run.timers, timer)
+    leading = microstep.heads.get(state)
+    head = list(state.heads).index(leading) if leading is not None else -1
+    if state.sequence or head >= 0:
+        record = Sequence(state.id, entry, NOT_STARTED, 1, READY, run.external, False, head, 0, run.direct)
+        order = run.chart.states
+        run.sequences = tuple(sorted((*run.sequences, record), key=lambda r: order[r.state].order))
+
+
+def put(run: Run, old: Sequence, new: Sequence | None) -> None:
+    """Replace a record, or remove it."""
+    run.sequences = tuple(r for r in (new if r is old else r for r in run.sequences) if r is not None)
+
+
+def sleep(run: Run, record: Sequence, seconds: float, what: str) -> None:
+    """Put the record to sleep; the timer named after it wakes it."""
+    timer = Timer(f"{record.entry}.{record.index}.{what}", "sequence", run.now + seconds, record.state, what, seconds,
+                  record.entry)  # fmt: skip
+    run.timers = (*run.timers, timer)
+
+
+# --- going on -----------------------------------------------------------------------------------------------------
+
+
+def advance(run: Run) -> Answer | None:
+    """Go on with the first record that can, until one answers with an event; None when all wait."""
+    while True:
+        record = next((r for r in run.sequences if r.phase == READY), None)
+        if record is None:
+            return None
+        if record.index == NOT_STARTED:
+            _start(run, record)
+        else:
+            given = _perform(run, record)
+            if given is not None:
+                return given
+
+
+def _start(run: Run, record: Sequence) -> None:
+    """First turn of a record: an idle loop is slowed down, a busy one ends the macrostep."""
+    visited, turns = run.loop
+    if record.state in visited:
+        run.loop = ((record.state,), turns + 1)
+        delay = min(PACE * 2.0**turns, SLOWEST)
+    elif record.state in run.started:
+        run.loop = ((*visited, record.state), turns)
+        delay = 0.0
+    else:
+        run.started.add(record.state)
+        run.loop = ((*visited, record.state), turns)
+        put(run, record, record._replace(index=0))
+        return
+    put(run, record, record._replace(phase=SLEEPING))
+    sleep(run, record, delay, "pace")
+
+
+def _perform(run: Run, record: Sequence) -> Answer | None:
+    state = run.chart.states[record.state]
+    actions = actions_of(state, record)
+    if record.index >= len(actions):
+        _end(run, record, actions)
+        return None
+    action = actions[record.index]
+    try:
+        if (record.passes and not action.repeatable) or not _condition(run, action):
+            put(run, record, record._replace(index=record.index + 1))
+            return None
+        return _begin(run, record, action, state)
+    except (ExpressionError, ActionError, ChartError) as error:
+        patch = (
+            ("set", ("last_error",), f"{action.type}: {error.message}"),
+            ("set", ("last_error_action",), action.type),
+        )
+        event = action.events.get("error", "error")
+        return fail(run, record, action, event, patch, error.message)
+
+
+def _condition(run: Run, action: Action) -> bool:
+    return action.cond is None or action.cond.test(run.context, run.event, run.moment())
+
+
+def _begin(run: Run, record: Sequence, action: Action, state: State) -> Answer | None:
+    if action.kind == Kind.INSTANT:
+        verdict = operation_of(action).apply(run, record.state, record.event)
+        params = action.params.value
+        silent = isinstance(params, dict) and params.get("fire_and_forget") is True
+        return answer(run, record, state, None if silent else action.events.get(verdict))
+    if action.kind == Kind.TIMED:
+        params = action.params.render(run.lookup(record.state, record.event))
+        sleep(run, record, parse_duration(params["duration"]), "sleep")
+        put(run, record, record._replace(phase=SLEEPING))
+        return None
+    if action.watch == "events" and _already_here(run, record, action):
+        return answer(run, record._replace(direct=False), state, action.events.get("success"), old=record)
+    put(run, record, record._replace(phase=ASKING if action.kind == Kind.STORE else WORKING))
+    return None
+
+
+def _already_here(run: Run, record: Sequence, action: Action) -> bool:
+    """`check_events`: the event that led into the state is the one it looks for."""
+    return record.direct and record.event is not None and wants(run, record, action, record.event)
+
+
+def wants(run: Run, record: Sequence, action: Action, event: Event) -> bool:
+    """Does this `check_events` look for this event?"""
+    params: Any = action.params.render(run.lookup(record.state, record.event))
+    types = params["event_types"]
+    if params.get("target_machine") not in {None, run.snapshot.machine}:
+        return False
+    return any(matches(t, event.type) for t in ([types] if isinstance(types, str) else types))
+
+
+def answer(
+    run: Run, record: Sequence, state: State, event_type: str | None, old: Sequence | None = None
+) -> Answer | None:
+    """Move on (`record` takes the place of `old`); with an event type, also answer with it."""
+    put(run, old or record, record._replace(index=record.index + 1, phase=READY, attempt=1))
+    if event_type is None:
+        return None
+    run.external, run.direct = record.event, False
+    return Answer(state, Event(event_type, {}, source="action"))
+
+
+def fail(
+    run: Run, record: Sequence, action: Action, event_type: str | None, patch: tuple[Change, ...], error: str
+) -> Answer | None:
+    """The action failed for good: tell the context, the held jobs and the operator; move on, answering the error."""
+    run.patch(patch)
+    run.mark_failed(record.state)
+    run.effects.append(Warn("action_failed", f"{action.type}: {error}", record.state))
+    given = answer(run, record, run.chart.states[record.state], event_type)
+    if given is None:
+        mark_unhandled(run, record.entry)
+        return None
+    return given._replace(failed=record.entry)
+
+
+def mark_unhandled(run: Run, entry: int) -> None:
+    """No transition took the failure of this record's action."""
+    present = next((r for r in run.sequences if r.entry == entry and r.phase != ARMED), None)
+    if present is not None:
+        put(run, present, present._replace(failed=True))
+
+
+def _end(run: Run, record: Sequence, actions: tuple[Action, ...]) -> None:
+    run.freed = True
+    if record.failed:
+        run.effects.append(
+            Warn("unhandled_failure", f"an action of '{record.state}' failed and nothing handled it", record.state)
+        )
+        _fail_held(run, record)
+    again = next((n for n, a in enumerate(actions) if a.repeatable), None)
+    if again is None or run.status != "running":
+        put(run, record, record._replace(phase=ENDED, event=None))
+        return
+    following = record._replace(
+        entry=run.next_entry(), index=again, attempt=0, phase=SLEEPING, passes=record.passes + 1
+    )
+    put(run, record, following)
+    sleep(run, following, min(PACE * 2.0 ** min(record.passes, 10), SLOWEST), "pace")
+
+
+def _fail_held(run: Run, record: Sequence) -> None:
+    region = run.region(record.state)
+    for hold in run.held:
+        if hold.region == region:
+            run.effects.append(
+                Settle(hold.job_id, hold.epoch, "failed", str(run.context.get("last_error") or "an action failed"))
+            )
+    run.held = tuple(h for h in run.held if h.region != region)
+
+
+def release_all(run: Run) -> None:
+    """The machine ends: a job whose last action ended well is completed, one handed to it fails, others are free."""
+    for hold in run.held:
+        status = "completed" if hold.auto and hold.ok else "failed" if hold.handed else "available"
+        error = "its machine ended without settling it" if status == "failed" else None
+        run.effects.append(Settle(hold.job_id, hold.epoch, status, error))
+    run.held = ()
+
+
+def pending(snapshot: Snapshot) -> Sequence | None:
+    """The first record whose store action must be asked now."""
+    return next((r for r in snapshot.sequences if r.phase == ASKING), None)

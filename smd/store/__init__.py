@@ -1,0 +1,1 @@
+"""The durable side: one protocol, two stores (SQLite and memory), one conformance suite."""

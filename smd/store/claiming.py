@@ -1,0 +1,104 @@
+"""Operations on jobs. Each change of a job's status is one statement whose condition is the rule itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from smd.jobs import Job, JobStatus
+from smd.store.base import AddJob, ClaimJob, JobStates, PendingJobs, ReleaseJobs, SettleJob
+from smd.store.rows import encoded, job_row
+from smd.store.rules import RELEASED, check_status, new_job_id
+from smd.store.sql import SQL, padded, with_list
+from smd.store.transaction import Transaction
+
+MOST_IN_A_LIST = 1024
+
+_CLAIM = {name: SQL["claim_job"].replace("/*next*/", SQL[name]) for name in SQL if name.startswith("next_")}
+
+
+def add_job(transaction: Transaction, operation: AddJob) -> tuple[Job, bool]:
+    """See base.AddJob."""
+    job = operation.job
+    job_id = job.job_id or new_job_id()
+    columns = (job_id, job.job_type, job.machine_type, job.source_job_id, encoded(job.data), job.priority,
+               operation.now, encoded(job.metadata))  # fmt: skip
+    if added := transaction.execute(SQL["add_job"], columns).fetchall():
+        return job_row(added[0]), True
+    return job_row(transaction.execute(SQL["find_job"], (job_id,)).fetchall()[0]), False
+
+
+def _choice(operation: ClaimJob) -> str:
+    if operation.job_id is not None:
+        return "next_by_id"
+    if operation.job_type is None:
+        return "next_job" if operation.machine_type is None else "next_for_machine_type"
+    return "next_of_type" if operation.machine_type is None else "next_of_both"
+
+
+def claim_job(transaction: Transaction, operation: ClaimJob) -> Job | None:
+    """See base.ClaimJob."""
+    claimed = transaction.execute(_CLAIM[_choice(operation)], operation._asdict()).fetchall()
+    if not claimed:
+        return None
+    job = job_row(claimed[0])
+    transaction.execute(SQL["begin_attempt"], (job.number, job.epoch, job.attempt, job.holder, operation.now))
+    return job
+
+
+def settle_job(transaction: Transaction, operation: SettleJob) -> Job | None:
+    """See base.SettleJob."""
+    check_status(operation.status)
+    changes = (operation.status, encoded(operation.result), operation.error, operation.now, operation.job_id)
+    if operation.status == JobStatus.AVAILABLE:
+        return _release(transaction, operation.job_id, operation.epoch, operation.now)
+    if operation.epoch is None:
+        ended = transaction.execute(SQL["end_job_by_operator"], changes).fetchall()
+    else:
+        ended = transaction.execute(SQL["end_job"], (*changes, operation.epoch)).fetchall()
+    if not ended:
+        return None
+    job = job_row(ended[0])
+    _end_attempt(transaction, job, operation.now, operation.status, operation.error)
+    return job
+
+
+def _release(transaction: Transaction, job_id: str, epoch: int | None, now: float) -> Job | None:
+    released = transaction.execute(SQL["release_job"], (job_id, epoch)).fetchall()
+    if not released:
+        return None
+    job = job_row(released[0])
+    _end_attempt(transaction, job, now, RELEASED, None)
+    return job
+
+
+def _end_attempt(transaction: Transaction, job: Job, now: float, outcome: str, error: str | None) -> None:
+    transaction.execute(SQL["end_attempt"], (now, outcome, error, job.number, job.epoch))
+
+
+def release_jobs(transaction: Transaction, operation: ReleaseJobs) -> int:
+    """See base.ReleaseJobs."""
+    running = transaction.execute(SQL["running_jobs"]).fetchall()
+    lost = [(job_id, epoch) for job_id, epoch in running if operation.held.get(job_id) != epoch]
+    return sum(_release(transaction, *lease, operation.now) is not None for lease in lost)
+
+
+def release_held(transaction: Transaction, machine: str, now: float) -> None:
+    """Give back whatever a machine holds."""
+    for job_id, epoch in transaction.execute(SQL["held_jobs"], (machine,)).fetchall():
+        _release(transaction, job_id, epoch, now)
+
+
+def pending_jobs(transaction: Transaction, operation: PendingJobs) -> list[Job]:
+    """See base.PendingJobs."""
+    limit = -1 if operation.limit is None else operation.limit
+    found = transaction.execute(SQL["available_jobs"], {**operation._asdict(), "limit": limit})
+    return [job_row(columns) for columns in found.fetchall()]
+
+
+def job_states(transaction: Transaction, operation: JobStates) -> dict[str, Any]:
+    """See base.JobStates."""
+    states: dict[str, Any] = {}
+    for at in range(0, len(operation.ids), MOST_IN_A_LIST):
+        ids = padded(list(operation.ids[at : at + MOST_IN_A_LIST]))
+        states.update(transaction.execute(with_list(SQL["job_states"], len(ids)), ids).fetchall())
+    return states

@@ -1,0 +1,133 @@
+"""The queries of a store: which rows, then which records. What runs them is given."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from smd.jobs import Job
+from smd.statechart.event import Event
+from smd.store.base import JournalRow, MachineRow
+from smd.store.rows import TAKEN, event_of, job_row, journal_row, machine_row
+from smd.store.sql import SQL, padded
+
+T = TypeVar("T")
+Columns = Sequence[Any]
+_WAITS = "consumed_no IS NULL AND disposition = 'queued'"
+
+
+class Reading(ABC):
+    """StoreQueries on SQL. See base.StoreQueries for what each promises."""
+
+    @abstractmethod
+    async def rows(self, sql: str, values: Sequence[Any], make: Callable[[Columns], T]) -> list[T]:
+        """Run one query away from the event loop, and make a record of each row there."""
+
+    async def _first(self, sql: str, values: Sequence[Any], make: Callable[[Columns], T]) -> T | None:
+        found = await self.rows(sql, values, make)
+        return found[0] if found else None
+
+    async def machine(self, name: str) -> MachineRow | None:
+        """See base.StoreQueries."""
+        return await self._first(SQL["find_machine"], (name,), machine_row)
+
+    async def machines(self) -> list[MachineRow]:
+        """See base.StoreQueries."""
+        return await self.rows(SQL["all_machines"], (), machine_row)
+
+    async def chart(self, hash: str) -> bytes | None:  # noqa: A002 - the protocol's name
+        """See base.StoreQueries."""
+        return await self._first(SQL["find_chart"], (hash,), _only)
+
+    async def pending(self, machine: str, limit: int = 1000) -> list[tuple[int, Event]]:
+        """See base.StoreQueries."""
+        return await self.rows(SQL["waiting_rows"], (machine, limit), event_of)
+
+    async def pending_counts(self) -> dict[str, int]:
+        """See base.StoreQueries."""
+        return dict(await self.rows(SQL["waiting_counts"], (), tuple))
+
+    async def journal(self, machine: str, after: int = 0, limit: int = 1000) -> list[JournalRow]:
+        """See base.StoreQueries."""
+        return await self.rows(SQL["consumed_rows"], (machine, after, limit), journal_row)
+
+    async def events(
+        self, machine: str | None = None, *, types: Sequence[str] | None = None, disposition: str | None = None,
+        since: float | None = None, before: int | None = None, limit: int = 100,
+        changed: bool = False, errors: bool = False, pending: bool | None = None,
+    ) -> list[JournalRow]:  # fmt: skip
+        """See base.StoreQueries."""
+        if types is not None and not types:
+            return []
+        wanted = _Conditions("journal_columns", "journal")
+        wanted.equal("machine", machine)
+        wanted.equal("disposition", disposition)
+        wanted.one_of("type", types)
+        wanted.given("coalesce(now, at) >= ?", since)
+        wanted.given("seq < ?", before)
+        wanted.when(changed, f"disposition = '{TAKEN}' AND to_state IS NOT NULL")
+        wanted.when(errors, "error IS NOT NULL")
+        wanted.when(pending is True, _WAITS)
+        wanted.when(pending is False, f"NOT ({_WAITS})")
+        return await self.rows(*wanted.newest_first("seq", limit), journal_row)
+
+    async def base(self, machine: str) -> tuple[int, bytes] | None:
+        """See base.StoreQueries."""
+        return await self._first(SQL["find_base"], (machine,), lambda row: (row[0], row[1]))
+
+    async def job(self, job_id: str) -> Job | None:
+        """See base.StoreQueries."""
+        return await self._first(SQL["find_job"], (job_id,), job_row)
+
+    async def jobs(
+        self, *, status: str | None = None, job_type: str | None = None, limit: int = 100, before: int | None = None
+    ) -> list[Job]:
+        """See base.StoreQueries."""
+        wanted = _Conditions("job_columns", "jobs")
+        wanted.equal("status", status)
+        wanted.equal("job_type", job_type)
+        wanted.given("number < ?", before)
+        return await self.rows(*wanted.newest_first("number", limit), job_row)
+
+    async def job_counts(self) -> dict[str, dict[str, int]]:
+        """See base.StoreQueries."""
+        counts: dict[str, dict[str, int]] = {}
+        for job_type, status, number in await self.rows(SQL["job_counts"], (), tuple):
+            counts.setdefault(job_type, {})[status] = number
+        return counts
+
+
+def _only(row: Columns) -> Any:
+    return row[0]
+
+
+class _Conditions:
+    """A query put together from fixed pieces; what callers give is always bound, never text."""
+
+    def __init__(self, columns: str, table: str) -> None:
+        self._head = f"SELECT {SQL[columns]} FROM {table}"  # noqa: S608 - our own names
+        self._all: list[str] = []
+        self._values: list[Any] = []
+
+    def when(self, wanted: bool, condition: str) -> None:  # noqa: FBT001 - the first thing one reads
+        if wanted:
+            self._all.append(condition)
+
+    def given(self, condition: str, value: Any) -> None:
+        if value is not None:
+            self._all.append(condition)
+            self._values.append(value)
+
+    def equal(self, column: str, value: str | None) -> None:
+        self.given(f"{column} = ?", value)
+
+    def one_of(self, column: str, values: Sequence[str] | None) -> None:
+        if values:
+            wanted = padded(list(values))
+            self._all.append(f"{column} IN ({', '.join('?' * len(wanted))})")
+            self._values.extend(wanted)
+
+    def newest_first(self, column: str, limit: int) -> tuple[str, list[Any]]:
+        where = f" WHERE {' AND '.join(self._all)}" if self._all else ""
+        return f"{self._head}{where} ORDER BY {column} DESC LIMIT ?", [*self._values, limit]

@@ -1,0 +1,141 @@
+"""Writing a record: the machine's row, its journal, the answers to remember, and the events it sends."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from typing import Any
+
+from smd.statechart.effects import Send
+from smd.statechart.event import Event
+from smd.store.base import Record, Save, Saved
+from smd.store.rows import DEAD, QUEUED, encoded, kept_detail
+from smd.store.rules import (
+    FINISHED,
+    check_numbers,
+    complete_answer,
+    last_taken,
+    refusal,
+    repeated,
+    stale,
+    undelivered,
+    waiting_row,
+)
+from smd.store.sql import SQL
+from smd.store.transaction import Transaction
+
+SAVE_MACHINE, INSERT_ROW, CONSUME_ROW = SQL["save_machine"], SQL["insert_row"], SQL["consume_row"]
+REMEMBER_NEW, REMEMBER_AGAIN = SQL["remember_new"], SQL["remember_again"]
+OTHER_MACHINES, MACHINE_LIFE = SQL["other_machines"], SQL["machine_life"]
+
+
+def save(transaction: Transaction, operation: Save) -> Saved:
+    """See base.Save."""
+    record = operation.record
+    check_numbers(record)
+    if transaction.execute(SAVE_MACHINE, _machine_columns(record)).rowcount == 0:
+        raise stale(record)
+    seqs = _write_consumed(transaction, record)
+    _remember(transaction, record, seqs)
+    return Saved(seqs, _Delivery(transaction, record).deliver() if record.sends else ())
+
+
+def _machine_columns(record: Record) -> tuple[Any, ...]:
+    return (
+        record.life, record.version, record.status, record.label, record.snapshot,
+        record.consumed[-1].now if record.consumed else None, record.chart, record.lifecycle or None,
+        record.health or None, record.error, record.restarts, last_taken(record), record.machine,
+        record.from_version,
+    )  # fmt: skip
+
+
+def _write_consumed(transaction: Transaction, record: Record) -> Sequence[int]:
+    fresh = sum(1 for consumed in record.consumed if consumed.seq is None)
+    numbers = iter(transaction.take_seqs(fresh))
+    seqs: list[int] = []
+    new: list[tuple[Any, ...]] = []
+    waited: list[tuple[Any, ...]] = []
+    for place, consumed in enumerate(record.consumed, record.from_version + 1):
+        event = consumed.event
+        detail = kept_detail(event, consumed.detail)
+        before, after = consumed.from_state or None, consumed.to_state or None
+        if consumed.seq is not None:
+            seqs.append(consumed.seq)
+            waited.append((place, record.life, consumed.now, consumed.disposition, before, after, consumed.error,
+                           detail, consumed.seq, record.machine))  # fmt: skip
+            continue
+        seq = next(numbers)
+        seqs.append(seq)
+        new.append((seq, place, event.id, record.machine, record.life, event.type, encoded(event.payload),
+                    event.source, event.priority, event.job_id, event.sent_at, consumed.now, consumed.disposition,
+                    before, after, consumed.error, detail))  # fmt: skip
+    if new:
+        transaction.executemany(INSERT_ROW, new)
+    if waited:
+        if transaction.executemany(CONSUME_ROW, waited).rowcount != len(waited):
+            raise stale(record)
+        transaction.wait(record.machine, -len(waited))
+    return seqs
+
+
+def _remember(transaction: Transaction, record: Record, seqs: Sequence[int]) -> None:
+    new: list[tuple[Any, ...]] = []
+    for consumed, seq in zip(record.consumed, seqs, strict=True):
+        if not consumed.client or not consumed.event.id:
+            continue
+        row = (record.machine, consumed.event.id, encoded(complete_answer(consumed, seq)), consumed.now)
+        if consumed.seq is None:
+            new.append(row)
+        else:
+            transaction.execute(REMEMBER_AGAIN, row)
+    if not new:
+        return
+    try:
+        transaction.executemany(REMEMBER_NEW, new)
+    except sqlite3.IntegrityError as error:
+        raise repeated(record.machine) from error
+
+
+class _Delivery:
+    """Turns a record's sends into rows of their targets."""
+
+    def __init__(self, transaction: Transaction, record: Record) -> None:
+        self._transaction = transaction
+        self._record = record
+        self._now = record.consumed[-1].now if record.consumed else 0.0
+        self._rows: list[tuple[Any, ...]] = []
+        self._delivered: list[tuple[str, int, Event]] = []
+
+    def deliver(self) -> list[tuple[str, int, Event]]:
+        for send in self._record.sends:
+            targets: Sequence[str] = send.targets
+            if targets == ("all",):
+                found = self._transaction.execute(OTHER_MACHINES, (self._record.machine,))
+                targets = [name for (name,) in found.fetchall()]
+            for target in targets:
+                self._deliver_to(target, send)
+        self._transaction.executemany(INSERT_ROW, self._rows)
+        return self._delivered
+
+    def _deliver_to(self, target: str, send: Send) -> None:
+        found = self._transaction.execute(MACHINE_LIFE, (target,)).fetchall()
+        life, status = found[0] if found else (0, None)
+        waiting = self._transaction.waiting.get(target, 0)
+        reason = refusal(target, status, waiting, self._transaction.pending_limit)
+        event = Event(send.type, send.payload, send.id, self._record.machine, send.priority, send.job_id, self._now)
+        if reason is None:
+            self._queue(target, life, event)
+            return
+        self._add(target, life, event, self._now, DEAD, reason)
+        if self._record.status != FINISHED:
+            told = undelivered(send, target, reason, self._now)
+            self._queue(self._record.machine, self._record.life, told)
+
+    def _queue(self, target: str, life: int, event: Event) -> None:
+        self._delivered.append((target, self._add(target, life, event, None, QUEUED, None), event))
+        self._transaction.wait(target, 1)
+
+    def _add(self, target: str, life: int, event: Event, now: float | None, disposition: str, error: str | None) -> int:
+        (seq,) = self._transaction.take_seqs(1)
+        self._rows.append(waiting_row(seq, target, life, event, now, disposition, error))
+        return seq

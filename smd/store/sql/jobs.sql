@@ -1,0 +1,98 @@
+-- job_columns: The columns of a Job, in its order.
+number, job_id, job_type, machine_type, source_job_id, data, result, priority, status, created_at, started_at,
+completed_at, error, metadata, holder, epoch, attempt;
+
+-- find_job: One job.
+SELECT /*@job_columns*/ FROM jobs WHERE job_id = ?;
+
+-- add_job: Add a job, unless its id is taken.
+INSERT INTO jobs (job_id, job_type, machine_type, source_job_id, data, priority, created_at, metadata)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (job_id) DO NOTHING
+RETURNING /*@job_columns*/;
+
+-- claim_job: Take a job. The inner query chooses it, so two claims can never take the same.
+UPDATE jobs
+SET status = 'running', holder = :machine, epoch = epoch + 1, attempt = attempt + 1, started_at = :now,
+    completed_at = NULL, error = NULL
+WHERE number = (/*next*/)
+RETURNING /*@job_columns*/;
+
+-- next_by_id: This job, if it is free and fits.
+SELECT number FROM jobs
+WHERE job_id = :job_id AND status = 'available'
+  AND (:job_type IS NULL OR job_type = :job_type)
+  AND (:machine_type IS NULL OR machine_type IS NULL OR machine_type = :machine_type);
+
+-- next_job: The next job of all.
+SELECT number FROM jobs INDEXED BY jobs_next WHERE status = 'available' ORDER BY priority, created_at, number LIMIT 1;
+
+-- next_of_type: The next job of a type.
+SELECT number FROM jobs INDEXED BY jobs_next_of_type WHERE status = 'available' AND job_type = :job_type
+ORDER BY priority, created_at, number LIMIT 1;
+
+-- next_for_machine_type: The next job for a machine type or for any.
+SELECT number FROM (
+    SELECT * FROM (
+        SELECT number, priority, created_at FROM jobs INDEXED BY jobs_next_for_machine_type
+        WHERE status = 'available' AND machine_type IS NULL
+        ORDER BY priority, created_at, number LIMIT 1
+    ) UNION ALL SELECT * FROM (
+        SELECT number, priority, created_at FROM jobs INDEXED BY jobs_next_for_machine_type
+        WHERE status = 'available' AND machine_type = :machine_type
+        ORDER BY priority, created_at, number LIMIT 1
+    )
+) ORDER BY priority, created_at, number LIMIT 1;
+
+-- next_of_both: The next job of a type for a machine type or for any.
+SELECT number FROM (
+    SELECT * FROM (
+        SELECT number, priority, created_at FROM jobs INDEXED BY jobs_next_of_both
+        WHERE status = 'available' AND job_type = :job_type AND machine_type IS NULL
+        ORDER BY priority, created_at, number LIMIT 1
+    ) UNION ALL SELECT * FROM (
+        SELECT number, priority, created_at FROM jobs INDEXED BY jobs_next_of_both
+        WHERE status = 'available' AND job_type = :job_type AND machine_type = :machine_type
+        ORDER BY priority, created_at, number LIMIT 1
+    )
+) ORDER BY priority, created_at, number LIMIT 1;
+
+-- begin_attempt: Note a claim in the history of the job.
+INSERT INTO job_attempts (number, epoch, attempt, holder, started_at) VALUES (?, ?, ?, ?, ?);
+
+-- end_attempt: Note how a claim ended.
+UPDATE job_attempts SET ended_at = ?, outcome = ?, error = ? WHERE number = ? AND epoch = ? AND ended_at IS NULL;
+
+-- end_job: End a running job for the holder of its lease.
+UPDATE jobs SET status = ?, result = ?, error = ?, completed_at = ?
+WHERE job_id = ? AND status = 'running' AND epoch = ?
+RETURNING /*@job_columns*/;
+
+-- end_job_by_operator: End a job that has not ended, whoever holds it.
+UPDATE jobs SET status = ?, result = ?, error = ?, completed_at = ?
+WHERE job_id = ? AND status IN ('running', 'available')
+RETURNING /*@job_columns*/;
+
+-- release_job: Give a running job back; the attempt does not count.
+UPDATE jobs SET status = 'available', holder = NULL, started_at = NULL, attempt = attempt - 1
+WHERE job_id = ? AND status = 'running' AND epoch = coalesce(?, epoch)
+RETURNING /*@job_columns*/;
+
+-- running_jobs: Who holds which job by which lease.
+SELECT job_id, epoch FROM jobs WHERE status = 'running';
+
+-- held_jobs: What one machine holds.
+SELECT job_id, epoch FROM jobs WHERE status = 'running' AND holder = ?;
+
+-- available_jobs: Free jobs in claiming order.
+SELECT /*@job_columns*/ FROM jobs
+WHERE status = 'available'
+  AND (:job_type IS NULL OR job_type = :job_type)
+  AND (:machine_type IS NULL OR machine_type IS NULL OR machine_type = :machine_type)
+ORDER BY priority, created_at, number LIMIT :limit;
+
+-- job_states: Where some jobs stand.
+SELECT job_id, status FROM jobs WHERE job_id IN (/*list*/);
+
+-- job_counts: How many jobs of each type stand where.
+SELECT job_type, status, count(*) FROM jobs GROUP BY status, job_type;

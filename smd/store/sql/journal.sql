@@ -1,0 +1,52 @@
+-- journal_columns: The columns of a JournalRow, in its order.
+seq, consumed_no, id, machine, life, type, payload, source, priority, job_id, at, now, disposition,
+from_state, to_state, error, detail;
+
+-- event_columns: What a waiting event is read back from.
+seq, type, payload, id, source, priority, job_id, at, detail;
+
+-- insert_row: Add a row to the journal.
+INSERT INTO journal (/*@journal_columns*/) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+
+-- consume_row: Give a waiting row its place in the order of consumption.
+UPDATE journal
+SET consumed_no = ?, life = ?, now = ?, disposition = ?, from_state = ?, to_state = ?, error = ?, detail = ?
+WHERE seq = ? AND machine = ? AND consumed_no IS NULL AND disposition = 'queued';
+
+-- clear_all: Nobody will consume the waiting rows of a machine any more.
+UPDATE journal SET disposition = 'cleared', now = ?
+WHERE machine = ? AND consumed_no IS NULL AND disposition = 'queued';
+
+-- clear_types: Nobody will consume the waiting rows of some types any more.
+UPDATE journal SET disposition = 'cleared', now = ?
+WHERE machine = ? AND consumed_no IS NULL AND disposition = 'queued' AND type IN (/*list*/)
+RETURNING seq;
+
+-- oldest_waiting: The row of some types that has waited longest.
+SELECT /*@event_columns*/ FROM journal
+WHERE machine = ? AND consumed_no IS NULL AND disposition = 'queued' AND type IN (/*list*/)
+ORDER BY seq LIMIT 1;
+
+-- waiting_rows: The events a machine has still to consume, most urgent first.
+SELECT /*@event_columns*/ FROM journal
+WHERE machine = ? AND consumed_no IS NULL AND disposition = 'queued'
+ORDER BY priority, seq LIMIT ?;
+
+-- waiting_counts: How many events wait for each machine.
+SELECT machine, count(*) FROM journal WHERE consumed_no IS NULL AND disposition = 'queued' GROUP BY machine;
+
+-- last_seq: The largest number given out so far.
+SELECT coalesce(max(seq), 0) FROM journal;
+
+-- consumed_rows: A machine's history in the order it happened, for replay.
+SELECT /*@journal_columns*/ FROM journal WHERE machine = ? AND consumed_no > ? ORDER BY consumed_no LIMIT ?;
+
+-- seen_ids: The answers remembered for some client ids.
+SELECT client_id, answer FROM dedup WHERE machine = ? AND client_id IN (/*list*/);
+
+-- remember_new: Remember an answer; the id must be new.
+INSERT INTO dedup (machine, client_id, answer, at) VALUES (?, ?, ?, ?);
+
+-- remember_again: Remember the final answer to an event that was queued before.
+INSERT INTO dedup (machine, client_id, answer, at) VALUES (?, ?, ?, ?)
+ON CONFLICT (machine, client_id) DO UPDATE SET answer = excluded.answer, at = excluded.at;

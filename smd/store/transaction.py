@@ -1,0 +1,74 @@
+"""What one SQLite transaction works with, and what memory knows beside the file: the next number, who waits."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from smd.errors import RequestError
+from smd.store.base import Operation
+from smd.store.group import Answer
+from smd.store.rows import unstorable
+from smd.store.rules import PENDING_LIMIT
+from smd.store.sql import SQL
+
+
+class Transaction:
+    """The writer's side of the database between BEGIN and COMMIT.
+
+    `next_seq` and `waiting` (pending rows a machine) belong to the only writer, so they are kept in memory. They
+    go back with `undo`, and are read anew after a commit of which nobody knows whether it happened.
+    """
+
+    def __init__(self, database: sqlite3.Connection, pending_limit: int = PENDING_LIMIT) -> None:
+        self.execute = database.execute
+        self.executemany = database.executemany
+        self.pending_limit = pending_limit
+        self.next_seq = 1
+        self.waiting: dict[str, int] = {}
+        self._first_seq = 1
+        self._before: dict[str, int] = {}
+
+    def read(self) -> None:
+        """Read the number and the counts from the database."""
+        self.next_seq = self._first_seq = self.execute(SQL["last_seq"]).fetchone()[0] + 1
+        self.waiting = dict(self.execute(SQL["waiting_counts"]).fetchall())
+        self._before.clear()
+
+    def keep(self) -> None:
+        """The transaction is durable."""
+        self._first_seq = self.next_seq
+        self._before.clear()
+
+    def undo(self) -> None:
+        """The transaction is gone."""
+        self.next_seq = self._first_seq
+        self.waiting.update(self._before)
+        self._before.clear()
+
+    def take_seqs(self, count: int) -> range:
+        """The next `count` journal numbers."""
+        seqs = range(self.next_seq, self.next_seq + count)
+        self.next_seq = seqs.stop
+        return seqs
+
+    def wait(self, machine: str, change: int) -> None:
+        """So many rows more (or less) wait for a machine."""
+        count = self.waiting.get(machine, 0)
+        self._before.setdefault(machine, count)
+        self.waiting[machine] = count + change
+
+
+def answerer(transaction: Transaction, operations: Mapping[type, Callable[[Transaction, Any], Any]]) -> Answer:
+    """Answers operations inside a transaction, telling the sender of a value that no column can hold."""
+
+    def answer(operation: Operation) -> Any:
+        try:
+            return operations[type(operation)](transaction, operation)
+        except (UnicodeEncodeError, OverflowError) as error:
+            raise unstorable(error) from error
+        except sqlite3.DataError as error:
+            raise RequestError(f"cannot store a value: {error}", code="too_large") from error
+
+    return answer

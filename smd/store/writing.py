@@ -1,0 +1,146 @@
+"""The writer: runs groups of units on its one connection, and keeps the write-ahead log short.
+
+It lives in the connection's thread. A group runs in one transaction; if any unit of it is refused, the group
+is rolled back and runs again unit by unit, so that only the culprit hears of it.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+
+from smd.errors import StoreError
+from smd.store.base import Unit
+from smd.store.group import Done, drive
+from smd.store.operations import OPERATIONS
+from smd.store.rules import PENDING_LIMIT
+from smd.store.transaction import Transaction, answerer
+from smd.store.trouble import commit_failed, in_words
+
+CHECKPOINT_FRAMES = 1_000
+"""A checkpoint of so many pages takes a few milliseconds; letting the log grow makes every commit slower."""
+TRUNCATE_FRAMES = 16_000
+_LOG_HEADER, _FRAME_HEADER = 32, 24
+_SALTS = slice(16, 24)
+
+
+class Log:
+    """How long the write-ahead log is, read off the file itself.
+
+    Each frame repeats the salts of the log's header; frames left over from before the last restart of the log
+    carry older ones (https://sqlite.org/fileformat2.html#walformat).
+    """
+
+    def __init__(self, path: Path, page_size: int) -> None:
+        self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        self._frame = _FRAME_HEADER + page_size
+
+    def holds(self, frames: int) -> bool:
+        """Whether it holds at least so many frames."""
+        salts = os.pread(self._descriptor, 8, 16)
+        at = _LOG_HEADER + (frames - 1) * self._frame
+        return len(salts) == 8 and os.pread(self._descriptor, 8, at + 8) == salts
+
+    def close(self) -> None:
+        """Let go of the file."""
+        os.close(self._descriptor)
+
+
+class Writing:
+    """Runs units. `path` is for messages; `log` says when a checkpoint is due."""
+
+    def __init__(self, database: sqlite3.Connection, path: Path, log: Log, pending_limit: int = PENDING_LIMIT) -> None:
+        self._database = database
+        self._path = path
+        self._log = log
+        self._checkpoint_at = CHECKPOINT_FRAMES
+        self._transaction = Transaction(database, pending_limit)
+        self._answer = answerer(self._transaction, OPERATIONS)
+        self._known = False
+
+    def run(self, units: Sequence[Unit]) -> list[Done]:
+        """One transaction for all; where a unit fails, one for each."""
+        if len(units) > 1:
+            ends = self._attempt(units)
+            if ends is not None:
+                return ends
+        return [self._alone(unit) for unit in units]
+
+    def _attempt(self, units: Sequence[Unit]) -> list[Done] | None:
+        try:
+            self._begin()
+        except sqlite3.Error as error:
+            self._roll_back()
+            return [Done(error=in_words("write", self._path, error))] * len(units)
+        try:
+            ends = [Done(drive(unit, self._answer)) for unit in units]
+        except BaseException:  # noqa: BLE001 - whose it is, the second run tells
+            self._roll_back()
+            return None
+        broken = self._commit()
+        return [Done(error=broken)] * len(units) if broken else ends
+
+    def _alone(self, unit: Unit) -> Done:
+        try:
+            self._begin()
+            end = Done(drive(unit, self._answer))
+        except sqlite3.Error as error:
+            self._roll_back()
+            return Done(error=in_words("write", self._path, error))
+        except BaseException as error:  # noqa: BLE001 - a unit's bug is its submitter's to hear, and nobody else's
+            self._roll_back()
+            return Done(error=error)
+        broken = self._commit()
+        return Done(error=broken) if broken else end
+
+    def _begin(self) -> None:
+        self._database.execute("BEGIN IMMEDIATE")
+        if not self._known:
+            self._transaction.read()
+            self._known = True
+
+    def _commit(self) -> StoreError | None:
+        try:
+            self._database.execute("COMMIT")
+        except sqlite3.Error as error:
+            self._roll_back()
+            self._known = False
+            return commit_failed(self._path, error)
+        self._transaction.keep()
+        return None
+
+    def _roll_back(self) -> None:
+        self._transaction.undo()
+        if not self._database.in_transaction:
+            return
+        try:
+            self._database.execute("ROLLBACK")
+        except sqlite3.Error:
+            # The disk failed; SQLite has dropped the transaction, and what we know must be read anew.
+            self._known = False
+
+    def checkpoint_if_due(self) -> None:
+        """Copy the log into the database once it is long enough. The next commit tells of a failing disk."""
+        if not self._log.holds(self._checkpoint_at):
+            return
+        mode = "TRUNCATE" if self._log.holds(TRUNCATE_FRAMES) else "PASSIVE"
+        try:
+            _, frames, copied = self._database.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()
+        except sqlite3.Error:
+            self._checkpoint_at += CHECKPOINT_FRAMES
+            return
+        # A reader may have held some frames back: try again when as many have come on top.
+        self._checkpoint_at = CHECKPOINT_FRAMES if copied >= frames else frames + CHECKPOINT_FRAMES
+
+    def close(self) -> None:
+        """Leave a short log behind, and the connection closed."""
+        self._log.close()
+        try:
+            self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        except sqlite3.Error:
+            # Everything is in the log; the next start copies it.
+            return
+        finally:
+            self._database.close()

@@ -1,0 +1,344 @@
+"""The predecessor's datagram sockets, with senders as the predecessor had them."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import socket
+import stat
+import sys
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from smd import codec
+from smd.errors import BusyError, ConflictError, OutcomeUnknownError, SettingsError, SmdError
+from smd.http.datagram import ControlSocket, EventMirror, EventSocket, datagram_sockets
+from smd.runtime.answers import Answer
+from smd.runtime.bus import Bus
+from smd.statechart.event import Event
+
+
+class Machine:
+    """Takes what is posted, at most `room` at a time; `until` waits for it."""
+
+    def __init__(self, room: int = 10_000) -> None:
+        self.room = room
+        self.inbox: list[tuple[Event, Any]] = []
+        self.taken: list[Event] = []
+        self.offers = 0
+        self.outcomes: list[SmdError] = []
+        self.moved = asyncio.Event()
+
+    def post(self, machine: str, event: Event, reply: Any, *, client: bool) -> None:
+        self.offers += 1
+        self.moved.set()
+        if self.outcomes and not isinstance(self.outcomes[0], OutcomeUnknownError):
+            raise self.outcomes.pop(0)
+        if len(self.inbox) >= self.room:
+            raise BusyError("cannot take more: the inbox is full")
+        self.inbox.append((event, reply))
+        asyncio.get_running_loop().call_soon(self.work)
+
+    def work(self) -> None:
+        event, reply = self.inbox.pop(0)
+        if self.outcomes:
+            reply(self.outcomes.pop(0))
+            return
+        self.taken.append(event)
+        self.moved.set()
+        reply(Answer("worker", event.type, len(self.taken), "taken"))
+
+    async def until(self, reached: Callable[[], bool]) -> None:
+        while not reached():
+            self.moved.clear()
+            await self.moved.wait()
+
+
+class Control:
+    """An open control socket and its machine."""
+
+    def __init__(self, path: Path) -> None:
+        self.machine = Machine()
+        self.socket = ControlSocket(path, "worker", lambda *call, **more: self.machine.post(*call, **more))
+        self.path = path
+
+    async def took(self, count: int) -> list[Event]:
+        await self.machine.until(lambda: len(self.machine.taken) >= count)
+        return self.machine.taken
+
+
+@pytest_asyncio.fixture
+async def control(tmp_path: Path) -> AsyncIterator[Control]:
+    control = Control(tmp_path / "control-worker.sock")
+    control.socket.open()
+    yield control
+    await control.socket.close(0.01)
+
+
+def send(path: Path, *datagrams: bytes, buffer: int = 1 << 20) -> None:
+    """Send without waiting."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, buffer)
+        sock.setblocking(False)
+        sock.connect(str(path))
+        for datagram in datagrams:
+            sock.send(datagram)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("datagram", "event"),
+    [
+        ({"type": "go", "payload": {"a": 1}, "job_id": "j"}, ("go", {"a": 1}, "j")),
+        ({"type": "go"}, ("go", {}, None)),
+        ({}, ("unknown", {}, None)), ({"type": None}, ("unknown", {}, None)),
+        ({"type": "go", "payload": '{"a": [1]}'}, ("go", {"a": [1]}, None)),
+        ({"type": "go", "payload": "{oops"}, ("go", {}, None)),
+        ({"type": "go", "payload": None}, ("go", None, None)),
+        ({"type": "go", "job_id": 7, "source": "x"}, ("go", {}, "7")),
+        ({"type": "wake_up"}, ("wake_up", {}, None)),
+    ],
+)  # fmt: skip
+async def test_a_datagram_is_an_event(control: Control, datagram: Any, event: Any) -> None:
+    send(control.path, codec.dumps(datagram))
+    taken = (await control.took(1))[0]
+    assert (taken.type, taken.payload, taken.job_id) == event
+
+
+JUNK = [
+    b"", b"hello", b"{", b"[]", b'"go"', b"5", b"null", b"\xff\xfe", b'{"type":5}', b'{"type":""}',
+    b'{"type":"smd.stop"}', b'{"type":"a\\nb"}', b'{"type":"' + b"a" * 300 + b'"}',
+    b'{"type":"go","job_id":[]}',
+    b"[" * 3000, b'{"type":"go","payload":' + b"[" * 100 + b"]" * 100 + b"}", b'{"type":"x","payload":NaN}',
+]  # fmt: skip
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("junk", JUNK, ids=lambda junk: junk[:24])
+async def test_junk_is_counted_and_what_follows_is_taken(control: Control, junk: bytes) -> None:
+    send(control.path, junk, b'{"type":"good"}')
+    assert [event.type for event in await control.took(1)] == ["good"]
+    assert control.socket.junk == 1
+
+
+BURST = """
+import json, socket, sys
+sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+sock.connect(sys.argv[1])
+for number in range(10000):
+    sock.send(json.dumps({"type": "go", "payload": {"n": number}}).encode())
+"""
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("room", [3, 10_000])
+async def test_a_burst_of_a_blocking_sender_arrives_whole_and_in_order(control: Control, room: int) -> None:
+    """Also through an inbox that has room for three."""
+    control.machine.room = room
+    sender = await asyncio.create_subprocess_exec(sys.executable, "-I", "-S", "-c", BURST, str(control.path))
+    taken = await control.took(10_000)
+    assert await sender.wait() == 0
+    assert [event.payload["n"] for event in taken] == list(range(10_000))
+    assert len({event.id for event in taken}) == 10_000
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("size", [65_536, 150_000, 250_000])
+async def test_a_large_payload_arrives_whole(control: Control, size: int) -> None:
+    send(control.path, codec.dumps({"type": "go", "payload": {"text": "x" * size}}))
+    assert len((await control.took(1))[0].payload["text"]) == size
+
+
+@pytest.mark.asyncio
+async def test_a_datagram_beyond_the_limit_is_junk_not_a_torn_event(control: Control) -> None:
+    send(control.path, codec.dumps({"type": "go", "payload": "x" * 270_000}), b'{"type":"good"}')
+    assert [event.type for event in await control.took(1)] == ["good"]
+    assert control.socket.junk == 1
+
+
+@pytest.mark.asyncio
+async def test_while_the_machine_has_no_room_the_kernel_pushes_back(control: Control) -> None:
+    """One event is kept, the kernel's queue fills, a sender is told; with room again all arrive."""
+    control.machine.room = 0
+    send(control.path, b'{"type":"e0"}')
+    await control.machine.until(lambda: control.machine.offers > 0)
+    sent = 1
+    with pytest.raises(BlockingIOError):
+        while sent < 100_000:
+            send(control.path, b'{"type":"e%d"}' % sent)
+            sent += 1
+    assert control.socket.waiting == 1
+    control.machine.room = 5
+    assert [event.type for event in await control.took(sent)] == [f"e{n}" for n in range(sent)]
+
+
+@pytest.mark.asyncio
+async def test_an_unclear_commit_is_offered_again_under_the_same_id(control: Control) -> None:
+    control.machine.outcomes = [OutcomeUnknownError("cannot tell")]
+    send(control.path, b'{"type":"go"}')
+    taken = await control.took(1)
+    assert (control.machine.offers, len(taken), taken[0].id != "") == (2, 1, True)
+
+
+@pytest.mark.asyncio
+async def test_what_a_machine_can_never_take_is_counted_and_left(control: Control) -> None:
+    control.machine.outcomes = [ConflictError("cannot send: finished", code="finished")]
+    send(control.path, b'{"type":"one"}', b'{"type":"two"}')
+    assert [event.type for event in await control.took(1)] == ["two"]
+    assert control.socket.refused == 1
+
+
+@pytest.mark.asyncio
+async def test_a_close_lets_what_was_read_be_answered(tmp_path: Path) -> None:
+    control = Control(tmp_path / "s")
+    control.socket.open()
+    send(control.path, b'{"type":"go"}')
+    await control.machine.until(lambda: control.machine.offers == 1)
+    await control.socket.close(30)
+    assert (control.socket.taken, control.path.exists()) == (1, False)
+
+
+# --- binding --
+
+
+@pytest.mark.asyncio
+async def test_the_file_has_its_mode(control: Control) -> None:
+    assert stat.S_IMODE(control.path.stat().st_mode) == 0o660
+
+
+@pytest.mark.asyncio
+async def test_a_socket_somebody_reads_is_not_taken_over(control: Control) -> None:
+    with pytest.raises(SettingsError, match="another daemon listens"):
+        ControlSocket(control.path, "other", control.machine.post).open()
+    send(control.path, b'{"type":"go"}')
+    assert len(await control.took(1)) == 1
+
+
+@pytest.mark.asyncio
+async def test_a_dead_programs_socket_is_replaced(tmp_path: Path) -> None:
+    control = Control(tmp_path / "s")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as dead:
+        dead.bind(str(control.path))
+    control.socket.open()
+    send(control.path, b'{"type":"go"}')
+    assert len(await control.took(1)) == 1
+    await control.socket.close()
+
+
+@pytest.mark.asyncio
+async def test_two_that_start_at_once_cannot_replace_each_other(tmp_path: Path) -> None:
+    folder = os.open(tmp_path, os.O_RDONLY)
+    fcntl.flock(folder, fcntl.LOCK_EX)
+    with pytest.raises(SettingsError, match="another daemon is starting"):
+        Control(tmp_path / "s").socket.open()
+    os.close(folder)
+
+
+@pytest.mark.asyncio
+async def test_a_path_too_long_is_explained(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="a socket's may have"):
+        Control(tmp_path / ("x" * 120)).socket.open()
+
+
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [
+        ("my-worker_1", "p-my-worker_1.sock"), ("order@a:1.b", "p-order@a:1.b.sock"), ("a/b", "p-a\\x2fb.sock"),
+        ("../etc", "p-\\x2e.\\x2fetc.sock"), ("a b\n", "p-a\\x20b\\x0a.sock"), ("ü", "p-\\xc3\\xbc.sock"),
+        ("\\x20", "p-\\x5cx20.sock"),
+    ],
+)  # fmt: skip
+def test_a_machines_socket_is_named_after_it_and_stays_in_its_folder(name: str, file: str) -> None:
+    assert datagram_sockets("/run/p", [name]) == {name: Path("/run") / file}
+
+
+# --- events for everybody --
+
+
+@pytest.mark.asyncio
+async def test_an_emitters_event_is_published(tmp_path: Path) -> None:
+    bus = Bus()
+    events = EventSocket(tmp_path / "e", bus.publish, clock=lambda: 5.0)
+    events.open()
+    with bus.subscribe() as heard:
+        event = {"machine_name": "old", "type": "state_change", "payload": {"to_state": "b"}}
+        send(tmp_path / "e", b"junk", b'{"type":"x"}', codec.dumps(event))
+        notice = await heard.get()
+    events.close()
+    assert notice[1:] == ("state_change", "old", 5.0, {"to_state": "b"})
+    assert events.junk == 2
+
+
+class Listener:
+    """A program that listens for events."""
+
+    def __init__(self, path: Path) -> None:
+        path.unlink(missing_ok=True)
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.sock.bind(os.fspath(path))
+        self.sock.setblocking(False)
+
+    async def read(self) -> Any:
+        return codec.loads(await asyncio.get_running_loop().sock_recv(self.sock, 65536))
+
+
+async def counted(mirror: EventMirror, number: int) -> None:
+    """Until the mirror has dealt with so many notices: it needs turns of the loop, nothing else."""
+    while mirror.sent + mirror.dropped < number:  # noqa: ASYNC110 - it has no event to wait for
+        await asyncio.sleep(0)
+
+
+@pytest.mark.asyncio
+async def test_the_mirror_writes_the_predecessors_words(tmp_path: Path) -> None:
+    bus, listener = Bus(), Listener(tmp_path / "e")
+    mirror = EventMirror(tmp_path / "e", bus)
+    mirror.open()
+    bus.publish("state_change", "w", 7.5, {"from_state": "a", "to_state": "b", "event_trigger": "go"})
+    bus.publish("machine_registered", "w", 8.0, {"config_type": "c", "current_state": "a"})
+    first, second = await listener.read(), await listener.read()
+    await mirror.close()
+    listener.sock.close()
+    assert first == {
+        "machine_name": "w", "type": "state_change",
+        "payload": {"from_state": "a", "to_state": "b", "event_trigger": "go", "timestamp": 7.5},
+    }  # fmt: skip
+    assert second["payload"] == {
+        "config_type": "c", "current_state": "a", "timestamp": 8.0, "machine_name": "w",
+    }  # fmt: skip
+
+
+@pytest.mark.asyncio
+async def test_the_mirror_counts_the_unheard_and_finds_a_program_that_comes_back(tmp_path: Path) -> None:
+    bus, path = Bus(), tmp_path / "e"
+    mirror = EventMirror(path, bus)
+    mirror.open()
+    for number in range(3):
+        bus.publish("log", "w", 0.0, {"n": number})
+    await counted(mirror, 3)
+    for number in (3, 4):
+        listener = Listener(path)
+        bus.publish("log", "w", 0.0, {"n": number})
+        heard = await listener.read()
+        listener.sock.close()
+        assert heard["payload"]["n"] == number
+    await mirror.close()
+    assert (mirror.sent, mirror.dropped) == (2, 3)
+
+
+@pytest.mark.asyncio
+async def test_a_program_that_does_not_read_never_holds_the_mirror_up(tmp_path: Path) -> None:
+    bus, deaf = Bus(), Listener(tmp_path / "e")
+    mirror = EventMirror(tmp_path / "e", bus)
+    mirror.open()
+    for _ in range(900):
+        bus.publish("log", "w", 0.0, {})
+    await counted(mirror, 900)
+    await mirror.close()
+    deaf.sock.close()
+    assert mirror.dropped > 0
+    assert mirror.sent + mirror.dropped == 900

@@ -1,0 +1,180 @@
+"""Units in groups: one commit for many, and everyone hears only of what is theirs."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from smd.errors import NotFoundError, StoreError
+from smd.jobs import NewJob
+from smd.statechart.event import Event
+from smd.store.base import AddJob, Enqueue, PutChart, Store
+from smd.store.group import Done, GroupCommit
+from tests.store.units import Steps, add_machines, ask, asking, saving, took
+
+pytestmark = pytest.mark.asyncio
+
+
+def failing(error: BaseException) -> Steps:
+    """A unit that writes, then raises."""
+
+    def recipe() -> Any:
+        yield PutChart("bad", b"x")
+        yield AddJob(NewJob("t", "bad"), 1.0)
+        raise error
+
+    return Steps(recipe)
+
+
+@pytest.mark.parametrize("error", [NotFoundError("cannot x: y"), RuntimeError("bug"), KeyboardInterrupt()])
+async def test_only_the_culprit_hears(store: Store, error: BaseException) -> None:
+    """A unit that raises midway leaves nothing; its group mates are kept, whole, and numbered without gaps."""
+    await add_machines(store, "m", "n")
+    first = store.submit(asking(saving([took()])))
+    bad = store.submit(failing(error))
+    last = store.submit(asking(saving([took()], name="n"), PutChart("good", b"x")))
+    await asyncio.wait([first, bad, last])
+    assert bad.exception() is error
+    assert await store.chart("bad") is None
+    assert await store.chart("good") == b"x"
+    assert await store.job("bad") is None
+    seqs = [row.seq for row in await store.events()]
+    assert seqs == [last.result()[0].seqs[0], first.result()[0].seqs[0]] == [2, 1]
+
+
+async def test_refused_unit_gives_back_its_counts(store: Store) -> None:
+    """Rows that were rolled back do not count against an inbox."""
+    await add_machines(store, "m")
+
+    def recipe() -> Any:
+        yield Enqueue("m", Event("a"), 1.0, limit=1)
+        raise NotFoundError("cannot x: y")
+
+    for _ in range(3):
+        with pytest.raises(NotFoundError):
+            await store.submit(Steps(recipe))
+    assert (await ask(store, Enqueue("m", Event("a"), 1.0, limit=1)))[0] == 1
+
+
+async def test_units_run_in_turn(store: Store) -> None:
+    """Units run in the order they were submitted, each seeing all before it, in groups of any size."""
+    await add_machines(store, "m")
+    units = [asking(saving([took(f"e{n}")], at=n)) for n in range(500)]
+    futures = [store.submit(unit) for unit in units]
+    seqs = [answers[0].seqs[0] for answers in await asyncio.gather(*futures)]
+    assert seqs == sorted(seqs)
+    assert [row.type for row in await store.journal("m")] == [f"e{n}" for n in range(500)]
+
+
+async def test_unit_that_takes_nothing(store: Store) -> None:
+    """A unit that begins with nothing is dropped and hears None; one whose begin fails hears that."""
+    idle = Steps(failing(RuntimeError("never")).recipe, events=0)
+
+    class Broken(Steps):
+        def begin(self, room: int) -> int:
+            raise ValueError(room)
+
+    broken = store.submit(Broken(idle.recipe))
+    assert await store.submit(idle) is None
+    assert idle.runs == 0
+    with pytest.raises(ValueError, match="200"):
+        await broken
+
+
+async def test_cancelled_caller(store: Store) -> None:
+    """A caller that stops waiting does not undo its unit."""
+
+    async def caller() -> None:
+        await store.submit(asking(PutChart("h", b"x")))
+
+    task = asyncio.create_task(caller())
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await ask(store, PutChart("later", b"x"))
+    assert await store.chart("h") == b"x"
+
+
+async def test_close_finishes_what_was_submitted(store: Store) -> None:
+    """Closing waits for all that was submitted, takes no more, and may be repeated."""
+    futures = [store.submit(asking(AddJob(NewJob("t"), 1.0))) for _ in range(300)]
+    closing = asyncio.create_task(store.close())
+    await asyncio.sleep(0)
+    late = store.submit(asking(AddJob(NewJob("t"), 1.0)))
+    await closing
+    await store.close()
+    assert all(future.done() and future.result()[0][1] for future in futures)
+    with pytest.raises(StoreError, match=r"cannot write.*: the store is (closed|not open)"):
+        await late
+    with pytest.raises(StoreError, match=r"cannot read.*: the store is not open"):
+        await store.jobs()
+
+
+class ByHand:
+    """A commit that ends when told to."""
+
+    def __init__(self) -> None:
+        self.groups: list[list[Any]] = []
+        self.ends: list[asyncio.Future[list[Done]]] = []
+
+    def __call__(self, units: Any) -> asyncio.Future[list[Done]]:
+        self.groups.append(list(units))
+        self.ends.append(asyncio.get_running_loop().create_future())
+        return self.ends[-1]
+
+    def end(self, at: int) -> None:
+        self.ends[at].set_result([Done(unit) for unit in self.groups[at]])
+
+
+async def test_next_group_starts_before_the_answers() -> None:
+    """Alone a unit starts at once; the next group gathers meanwhile and starts before the answers go out."""
+    commit = ByHand()
+    groups = GroupCommit(commit)
+    first, *rest = (asking() for _ in range(4))
+    answered = groups.submit(first)
+    seen: list[int] = []
+    answered.add_done_callback(lambda _: seen.append(len(commit.groups)))
+    await asyncio.sleep(0)
+    assert commit.groups == [[first]]
+    waiting = [groups.submit(unit) for unit in rest]
+    await asyncio.sleep(0)
+    assert len(commit.groups) == 1
+    commit.end(0)
+    await answered
+    assert seen == [2]
+    assert commit.groups[1] == rest
+    commit.end(1)
+    assert await asyncio.gather(*waiting) == rest
+    await groups.close()
+
+
+async def test_group_is_bounded() -> None:
+    """A group takes about as many events as there is room; each unit is told what is left of it."""
+    commit = ByHand()
+    groups = GroupCommit(commit, room=200)
+    units = [Steps(asking().recipe, events=count) for count in (150, 30, 100, 7, 1)]
+    futures = [groups.submit(unit) for unit in units]
+    await asyncio.sleep(0)
+    assert [unit.rooms for unit in units] == [[200], [50], [20], [], []]
+    commit.end(0)
+    await futures[0]
+    assert commit.groups == [units[:3], units[3:]]
+    commit.end(1)
+    await groups.close()
+
+
+async def test_broken_commit_is_told_to_all() -> None:
+    """If the commit itself breaks down, everyone in the group hears of it and the next group starts."""
+    commit = ByHand()
+    groups = GroupCommit(commit)
+    first = groups.submit(asking())
+    await asyncio.sleep(0)
+    second = groups.submit(asking())
+    commit.ends[0].set_exception(MemoryError())
+    with pytest.raises(MemoryError):
+        await first
+    commit.end(1)
+    await second

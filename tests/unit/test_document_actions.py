@@ -1,0 +1,202 @@
+"""`smd.document.actions`: what the actions of a document become."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from smd.catalogue import Kind
+from smd.document import load_document
+from smd.statechart.model import Action, Retry, Statechart
+
+
+def chart_of(action: str, *, flat: bool = False, custom: tuple[str, ...] = ()) -> Statechart:
+    if flat:
+        text = f"initial_state: a\nstates: [a]\nactions:\n  a:\n    - {action}"
+    else:
+        text = f"states:\n  a:\n    actions:\n      - {action}"
+    return load_document(text, "f.yaml", custom=custom)
+
+
+def read(action: str, *, flat: bool = False, custom: tuple[str, ...] = ()) -> Action:
+    return chart_of(action, flat=flat, custom=custom).states["a"].sequence[0]
+
+
+def params(action: Action, **known: Any) -> Any:
+    return action.params.render(lambda path: known[path[0]])
+
+
+def test_parameters_stand_flat_or_under_params_and_the_flat_ones_win() -> None:
+    action = read("{type: log, level: debug, params: {message: 'at {x}', level: info}}")
+    assert params(action, x=3) == {"message": "at 3", "level": "debug", "timeout": None}
+
+
+def test_defaults_and_aliases_come_from_the_catalogue() -> None:
+    action = read("{type: send_event, target: other, event: hello}")
+    assert params(action) == {
+        "target_machine": "other",
+        "event_type": "hello",
+        "payload": {},
+        "delay": None,
+        "id": None,
+        "priority": None,
+        "fire_and_forget": False,
+        "timeout": None,
+    }
+    assert (action.kind, action.events) == (Kind.INSTANT, {"success": "event_sent", "error": "error"})
+
+
+@pytest.mark.parametrize(
+    ("action", "events"),
+    [
+        ("{type: log}", {"success": None, "error": "error"}),
+        ("{type: bash, command: ls}", {"success": "job_done", "error": "error"}),
+        ("{type: bash, command: ls, success: null, error: bad}", {"success": None, "error": "bad"}),
+        ("{type: pop_from_list, empty: none}", {"success": "item_popped", "error": "error", "empty": "none"}),
+        (
+            "{type: wait_for_jobs, pending: p, timeout_event: t}",
+            {
+                "success": "all_jobs_complete",
+                "error": "error",
+                "empty": "no_jobs_tracked",
+                "pending": "p",
+                "timeout_event": "t",
+            },
+        ),
+        ("{type: claim_job}", {"success": "new_job", "error": "error", "already_claimed": "already_claimed"}),
+        (
+            "{type: claim_job, job_id: '{x}'}",
+            {"success": "claimed", "error": "error", "already_claimed": "already_claimed"},
+        ),
+        ("{type: check_database_queue}", {"success": "new_job", "error": "error", "empty": "no_jobs"}),
+        ("{type: start_fsm, yaml_path: a, machine_name: b}", {"success": "started", "error": "error"}),
+    ],
+)
+def test_events_are_those_given_or_the_defaults_and_null_says_none(
+    action: str, events: dict[str, Any]
+) -> None:
+    assert read(action).events == events
+
+
+def test_start_fsm_answers_success_in_flat_files() -> None:
+    assert read("{type: start_fsm, yaml_path: a, machine_name: b}", flat=True).events["success"] == "success"
+
+
+@pytest.mark.parametrize(
+    ("action", "timeout"),
+    [
+        ("{type: bash, command: ls}", 30.0),
+        ("{type: bash, command: ls, timeout: 1m}", 60.0),
+        ("{type: bash, command: ls, timeout: null}", None),
+        ("{type: bash, command: ls, timeout: '{t}'}", "soon"),
+        ("{type: run, command: [ls]}", None),
+        ("{type: wait_for_jobs}", 300.0),
+        ("{type: claim_job}", None),
+    ],
+)
+def test_time_outs_stay_among_the_parameters(action: str, timeout: Any) -> None:
+    assert params(read(action), t="soon")["timeout"] == timeout
+
+
+def test_a_shell_command_becomes_a_program_and_its_placeholders() -> None:
+    action = read("{type: bash, command: \"echo {a|b} '{c.d}'\", shell: bash}")
+    program, placeholders = action.program
+    assert program.shell == "bash"
+    assert program.text == """echo "${_smd1}" ''"${_smd2}"''"""
+    assert [p.text for p in placeholders] == ["a|b", "c.d"]
+    assert "command" not in params(action)
+
+
+def test_the_arguments_of_run_stay_templates_behind_a_literal_program() -> None:
+    assert params(read("{type: run, command: [convert, '{x}', 3]}"), x=[1])["command"] == ["convert", [1], 3]
+
+
+def test_exit_codes_map_to_events() -> None:
+    action = read("{type: bash, command: ls, error_mappings: {'2': none_found, '13': denied}}")
+    assert action.error_events == {"2": "none_found", "13": "denied"}
+
+
+@pytest.mark.parametrize(
+    ("flags", "repeatable"),
+    [
+        ("repeatable: true", True),
+        ("repeatable: 'YES'", True),
+        ("repeatable: 'on'", True),
+        ("repeatable: 1", True),
+        ("repeatable: 'false'", False),
+        ("repeatable: ''", False),
+        ("repeatable: off", False),
+        ("repeatable: 0", False),
+        ("run_policy: Repeat_Per_Tick", True),
+        ("run_policy: repeat", True),
+        ("run_policy: once", False),
+        ("description: d", False),
+    ],
+)
+@pytest.mark.parametrize("kind", ["log", "mine"])
+def test_repeatable_takes_the_predecessors_words(flags: str, repeatable: bool, kind: str) -> None:
+    assert read(f"{{type: {kind}, {flags}}}", custom=("mine",)).repeatable is repeatable
+
+
+def test_condition_retry_description_and_place_are_kept() -> None:
+    action = read("{type: bash, command: ls, if: context.a == 1, retry: {max: 3, delay: 2s}, description: d}")
+    assert action.cond is not None
+    assert action.cond.text == "context.a == 1"
+    assert (action.retry, action.description, action.at) == (Retry(3, 2.0, 2.0, 60.0), "d", "f.yaml:4:9")
+
+
+@pytest.mark.parametrize(
+    ("type_", "watch"), [("claim_job", "jobs"), ("wait_for_jobs", "tracked"), ("log", None)]
+)
+def test_an_action_says_what_its_empty_answer_waits_for(type_: str, watch: str | None) -> None:
+    assert read(f"{{type: {type_}}}").watch == watch
+
+
+def test_a_custom_action_gets_every_key_unchanged() -> None:
+    action = read("{type: mine, params: {success: won, n: '{x}'}, other: [1], retry: 7}", custom=("mine",))
+    assert (action.kind, action.custom, action.events, action.retry) == (
+        Kind.WORKING,
+        True,
+        {"success": "won"},
+        None,
+    )
+    assert params(action, x=2) == {
+        "type": "mine",
+        "params": {"success": "won", "n": 2},
+        "other": [1],
+        "retry": 7,
+    }
+
+
+def test_a_custom_action_names_its_events_only_when_given() -> None:
+    assert read("{type: mine}", custom=("mine",)).events == {}
+    assert read("{type: mine, success: null, error: e}", custom=("mine",)).events == {
+        "success": None,
+        "error": "e",
+    }
+
+
+def test_a_custom_action_replaces_a_built_in_one_but_for_log_and_sleep() -> None:
+    custom = ("bash", "log", "sleep")
+    assert [read(f"{{type: {name}, command: ls}}", custom=custom).custom for name in ("bash",)] == [True]
+    assert not read("{type: log}", custom=custom).custom
+    assert not read("{type: sleep}", custom=custom).custom
+
+
+def test_lasting_actions_of_a_transition_head_the_sequence_of_its_atomic_target() -> None:
+    chart = load_document(
+        """
+        states:
+          a: {on: {go: {to: c, actions: [{type: log}, {type: sleep}, {type: log}]}}}
+          b: {states: {c: {actions: [{type: log}]}}}
+          d: {type: final}
+        transitions: [{from: "*", to: d, event: end, actions: [{type: sleep}]}]
+    """,
+        "f",
+    )
+    (go, end), target = chart.states["a"].transitions, chart.states["c"]
+    assert [a.type for a in go.content] == ["log"]
+    assert {t: [a.type for a in head] for t, head in target.heads.items()} == {go: ["sleep", "log"]}
+    assert end.content == ()
+    assert list(chart.states["d"].heads) == [end, *chart.states["b"].transitions]

@@ -1,0 +1,368 @@
+"""Sequences: the durable program counter, its answers, retries, busy rules, loops and terminal states."""
+
+from __future__ import annotations
+
+import pytest
+
+from smd.statechart.event import Event, Hold, Outcome
+from smd.statechart.sequence import key_of
+from tests.lab import Lab
+
+BASH = "{type: bash, command: 'true', success: done}"
+
+
+def test_instant_actions_run_in_order_after_the_state_is_entered() -> None:
+    lab = Lab(
+        "states: {a: {entry: [{type: log, message: '1'}], actions: [{type: log, message: '2'}, {type: log, message: '3'}]}}"
+    )
+    assert lab.logs == ["1", "2", "3"]
+
+
+def test_a_working_action_holds_the_sequence_until_its_outcome() -> None:
+    lab = Lab("states: {a: {actions: [{type: bash, command: 'true'}, {type: log, message: after}]}}")
+    assert lab.logs == []
+    lab.outcome(None)
+    assert lab.logs == ["after"]
+
+
+def test_the_answer_of_an_action_takes_a_transition_from_its_state() -> None:
+    lab = Lab(f"states: {{a: {{actions: [{BASH}], on: {{done: b}}}}, b: {{}}}}")
+    lab.done()
+    assert lab.states == ["b"]
+
+
+def test_an_answer_without_transition_lets_the_sequence_go_on() -> None:
+    lab = Lab(f"states: {{a: {{actions: [{BASH}, {{type: log, message: on}}]}}}}")
+    lab.done()
+    assert lab.logs == ["on"]
+
+
+def test_an_answer_that_leaves_the_state_abandons_the_rest() -> None:
+    lab = Lab(f"states: {{a: {{actions: [{BASH}, {{type: log, message: never}}], on: {{done: b}}}}, b: {{}}}}")
+    lab.done()
+    assert lab.logs == []
+
+
+def test_a_late_outcome_changes_nothing() -> None:
+    lab = Lab(
+        f"states: {{a: {{actions: [{BASH}], on: {{go: b}}}}, b: {{actions: [{BASH}], on: {{done: c}}}}, c: {{}}}}"
+    )
+    late = Outcome(key_of(lab.snapshot, lab.records("working")[0]), 1, True, "done", (("set", ("x",), 1),))
+    lab.send("go")
+    assert lab.answer(late) == "stale"
+    assert (lab.states, lab.context) == (["b"], {})
+
+
+def test_a_key_is_never_used_again_after_re_entry() -> None:
+    lab = Lab(f"states: {{a: {{actions: [{BASH}], on: {{again: a}}}}}}")
+    first = key_of(lab.snapshot, lab.records("working")[0])
+    lab.send("again")
+    assert key_of(lab.snapshot, lab.records("working")[0]) != first
+
+
+def test_templates_see_the_event_that_led_into_the_state() -> None:
+    lab = Lab(f"""
+        states:
+          a: {{on: {{go: b}}}}
+          b: {{actions: [{BASH}, {{type: log, message: "{{event_data.event_name}} {{payload.x}}"}}]}}
+        """)
+    lab.send("go", {"x": 5})
+    lab.send("noise", {"x": 6})
+    lab.done()
+    assert lab.logs == ["go 5"]
+
+
+def test_an_answer_passes_the_leading_event_on() -> None:
+    lab = Lab(
+        f'states: {{a: {{on: {{go: b}}}}, b: {{actions: [{BASH}], on: {{done: c}}}}, c: {{actions: [{{type: log, message: "{{payload.x}}"}}]}}}}'
+    )
+    lab.send("go", {"x": 5})
+    lab.done()
+    assert lab.logs == ["5"]
+
+
+def test_an_unhandled_failure_goes_on_with_the_next_action_and_fails_held_jobs() -> None:
+    lab = Lab(
+        f"states: {{a: {{actions: [{{type: claim_job, job_type: t, success: null}}, {BASH}, {{type: log, message: next}}]}}}}"
+    )
+    lab.outcome(None, phase="asking", hold=Hold("j", 3))
+    assert [h.job_id for h in lab.snapshot.held] == ["j"]
+    lab.fail("broke")
+    assert lab.logs == ["next"]
+    settles = [e for e in lab.effects if type(e).__name__ == "Settle"]
+    assert [(s.job_id, s.epoch, s.status) for s in settles] == [("j", 3, "failed")]
+    assert lab.snapshot.held == ()
+
+
+def test_a_failure_answers_with_the_error_event() -> None:
+    lab = Lab("states: {a: {actions: [{type: bash, command: 'true', error: bad}], on: {bad: b}}, b: {}}")
+    lab.fail()
+    assert lab.states == ["b"]
+
+
+def test_retries_wait_longer_each_time_then_fail() -> None:
+    lab = Lab(
+        "states: {a: {actions: [{type: bash, command: 'true', retry: {max: 2, delay: 1s, factor: 3}}], on: {error: b}}, b: {}}"
+    )
+    for pause in (1.0, 3.0):
+        lab.fail()
+        assert not lab.records("working")
+        assert lab.wait(pause - 0.01) == 0
+        assert lab.wait(0.01) == 1
+        assert lab.records("working")
+    assert lab.records("working")[0].attempt == 3
+    lab.fail()
+    assert lab.states == ["b"]
+
+
+def test_the_outcome_of_an_earlier_attempt_is_stale() -> None:
+    lab = Lab("states: {a: {actions: [{type: bash, command: 'true', retry: {max: 2, delay: 1s}}]}}")
+    old = Outcome(key_of(lab.snapshot, lab.records("working")[0]), 1)
+    lab.fail()
+    lab.wait(1)
+    assert lab.answer(old) == "stale"
+
+
+def test_sleep_is_a_timer_of_the_snapshot() -> None:
+    lab = Lab("states: {a: {actions: [{type: sleep, duration: 2}], on: {wake_up: b}}, b: {}}")
+    assert lab.wait(1.9) == 0
+    assert lab.wait(0.1) == 1
+    assert lab.states == ["b"]
+
+
+@pytest.mark.parametrize(("rule", "disposition"), [("queue", "deferred"), ("ignore", "ignored"), ("restart", "taken")])
+def test_busy_rules(rule: str, disposition: str) -> None:
+    lab = Lab(f"states: {{a: {{busy: {rule}, actions: [{BASH}], on: {{again: a}}}}}}")
+    first = lab.records("working")[0].entry
+    assert lab.send("again") == disposition
+    assert (lab.records("working")[0].entry != first) is (rule == "restart")
+
+
+def test_deferred_events_follow_in_order_when_the_sequence_ends() -> None:
+    lab = Lab("""
+        states:
+          a: {busy: queue, actions: [{type: bash, command: 'true'}, {type: log, message: "{payload.n}"}], on: {job: a}}
+        """)
+    for n in (1, 2, 3):
+        assert lab.send("job", {"n": n}) == "deferred"
+    for _ in range(4):
+        lab.outcome(None)
+    assert lab.logs == ["{payload.n}", "1", "2", "3"]
+    assert lab.snapshot.deferred == ()
+
+
+def test_an_event_that_leaves_a_busy_state_acts_at_once() -> None:
+    lab = Lab(f"states: {{a: {{busy: queue, actions: [{BASH}], on: {{again: a, stop: b}}}}, b: {{}}}}")
+    lab.send("again")
+    assert lab.send("stop") == "taken"
+    assert (lab.states, lab.records("working"), lab.snapshot.deferred) == (["b"], [], ())
+
+
+def test_a_self_loop_runs_all_actions_again() -> None:
+    """The predecessor ran them once (compatibility 2.5)."""
+    lab = Lab("""
+        context: {items: [1, 2, 3]}
+        states:
+          spawn:
+            actions: [{type: pop_from_list, store_as: item, empty: none_left}, {type: log, message: "{item}", success: spawned}]
+            on: {spawned: spawn, none_left: end}
+          end: {}
+        """)
+    lab.wait(0.001)
+    assert (lab.logs, lab.states) == (["1", "2", "3"], ["end"])
+
+
+def test_an_idle_loop_is_paced_from_50_to_500_ms() -> None:
+    lab = Lab("states: {a: {actions: [{type: log, message: x, success: again}], on: {again: a}}}")
+    fired = lab.wait(10)
+    assert 18 <= fired <= 26
+    assert lab.snapshot.loop[1] == fired + 1
+
+
+def test_a_stimulus_ends_the_pace() -> None:
+    lab = Lab("states: {a: {actions: [{type: log, message: x, success: again}], on: {again: a, poke: {actions: []}}}}")
+    lab.wait(10)
+    slow = lab.snapshot.timers[0].seconds
+    lab.send("poke")
+    lab.wait(0.5)
+    assert (slow, lab.snapshot.timers[0].seconds < slow) == (0.5, True)
+
+
+def test_repeatable_actions_run_again_alone() -> None:
+    lab = Lab("states: {a: {actions: [{type: log, message: once}, {type: log, message: tick, repeatable: true}]}}")
+    lab.wait(0.3)
+    assert lab.logs[0] == "once"
+    assert lab.logs.count("once") == 1
+    assert lab.logs.count("tick") >= 3
+
+
+def test_a_claim_whose_empty_answer_leads_back_waits() -> None:
+    lab = Lab(
+        "states: {w: {actions: [{type: check_database_queue, job_type: t}], on: {no_jobs: w, new_job: p}}, p: {}}"
+    )
+    lab.outcome("no_jobs", phase="asking", empty=True)
+    assert (len(lab.records("waiting")), lab.snapshot.timers) == (1, ())
+    lab.outcome("new_job", phase="waiting", hold=Hold("j", 1, auto=True))
+    assert (lab.states, lab.snapshot.held[0].job_id) == (["p"], "j")
+
+
+def test_a_claim_whose_empty_answer_leads_elsewhere_answers() -> None:
+    lab = Lab("states: {w: {actions: [{type: check_database_queue}], on: {no_jobs: idle}}, idle: {}}")
+    lab.outcome("no_jobs", phase="asking", empty=True)
+    assert lab.states == ["idle"]
+
+
+def test_check_events_goes_on_with_the_event_that_led_here() -> None:
+    lab = Lab("""
+        states:
+          m:
+            actions: [{type: check_events, event_types: [done]}, {type: log, message: "{payload.n}"}]
+            on: {no_events: m, done: m}
+        """)
+    lab.outcome("no_events", phase="asking", empty=True)
+    assert len(lab.records("waiting")) == 1
+    for n in (1, 2):
+        assert lab.send("done", {"n": n}) == "taken"
+    assert lab.logs == ["1", "2"]
+
+
+def test_check_events_takes_an_event_no_transition_wants() -> None:
+    lab = Lab("states: {m: {actions: [{type: check_events, event_types: ping}, {type: log, message: '{payload.n}'}]}}")
+    lab.outcome("no_events", phase="asking", empty=True)
+    assert lab.send("ping", {"n": 4}) == "taken"
+    assert lab.logs == ["4"]
+
+
+WAIT = "{type: wait_for_jobs, timeout: 60, timeout_event: late%s}"
+
+
+def test_wait_for_jobs_holds_the_sequence_until_all_have_ended() -> None:
+    lab = Lab(f"states: {{w: {{actions: [{WAIT % ''}], on: {{all_jobs_complete: d}}}}, d: {{}}}}")
+    lab.outcome(None, phase="asking", empty=True)
+    assert len(lab.records("waiting")) == 1
+    lab.outcome("all_jobs_complete", phase="waiting")
+    assert (lab.states, lab.snapshot.timers) == (["d"], ())
+
+
+def test_wait_for_jobs_with_pending_looks_once_and_stays_armed() -> None:
+    lab = Lab(
+        f"states: {{w: {{actions: [{WAIT % ', pending: still'}, {{type: log, message: on}}], on: {{all_jobs_complete: d}}}}, d: {{}}}}"
+    )
+    lab.outcome("still", phase="asking", empty=True)
+    assert (lab.logs, len(lab.records("armed"))) == (["on"], 1)
+    lab.outcome("all_jobs_complete", phase="armed")
+    assert lab.states == ["d"]
+
+
+def test_the_deadline_of_wait_for_jobs_survives_re_entry() -> None:
+    lab = Lab(f"states: {{w: {{actions: [{WAIT % ''}], after: {{40s: w}}, on: {{late: d}}}}, d: {{}}}}")
+    lab.outcome(None, phase="asking", empty=True)
+    lab.wait(40)
+    lab.outcome(None, phase="asking", empty=True)
+    assert lab.wait(19.9) == 0
+    lab.wait(0.1)
+    assert lab.states == ["d"]
+
+
+FLAT_END = """
+machine: m
+initial_state: a
+transitions:
+  - {from: a, to: completed, event: go}
+  - {from: completed, to: a, event: again}
+  - {from: "*", to: completed, event: stop}
+actions: {completed: [{type: log, message: bye}, {type: bash, command: 'true', success: again}]}
+"""
+
+
+def test_a_flat_completed_state_with_a_way_out_is_not_the_end() -> None:
+    lab = Lab(FLAT_END)
+    lab.send("go")
+    lab.done()
+    assert (lab.states, lab.snapshot.status) == (["a"], "running")
+
+
+def test_the_event_stop_makes_it_the_end_and_its_actions_run() -> None:
+    lab = Lab(FLAT_END)
+    lab.send("stop")
+    assert (lab.snapshot.status, lab.logs) == ("finishing", ["bye"])
+    assert lab.send("go") == "ignored"
+    lab.done()
+    assert (lab.states, lab.snapshot.status) == (["completed"], "finished")
+
+
+def test_a_timer_fires_in_the_state_that_armed_it_only() -> None:
+    lab = Lab("states: {a: {after: {5s: late}, states: {b: {after: {9s: c}}, c: {}}}, late: {}}")
+    lab.wait(5)
+    assert lab.states == ["late"]
+
+
+def test_an_ignored_event_does_not_cancel_a_timer() -> None:
+    lab = Lab("states: {a: {after: {5s: b}}, b: {}}")
+    lab.send("noise")
+    lab.wait(5)
+    assert lab.states == ["b"]
+
+
+def test_the_same_timeout_twice_arms_one_timer() -> None:
+    """The predecessor leaked the second one into the next state (compatibility 2.9)."""
+    lab = Lab("""
+        machine: m
+        initial_state: a
+        transitions:
+          - {from: a, to: b, event: timeout(2)}
+          - {from: "*", to: c, event: timeout(2)}
+          - {from: b, to: d, event: go}
+        """)
+    assert len(lab.snapshot.timers) == 1
+    lab.wait(2)
+    assert lab.states == ["b"]
+
+
+def test_a_delayed_send_is_sent_when_due_and_can_be_cancelled() -> None:
+    send = "{type: send_event, target: w, event: hello, delay: 3s, id: s%d}"
+    lab = Lab(
+        f"states: {{a: {{entry: [{send % 1}, {send % 2}], on: {{no: {{actions: [{{type: cancel, id: s1}}]}}}}}}}}"
+    )
+    lab.send("no")
+    assert lab.sends == []
+    lab.wait(3)
+    assert [(s.targets, s.type) for s in lab.sends] == [(("w",), "hello")]
+
+
+def test_an_unresolved_placeholder_in_a_payload_becomes_null() -> None:
+    lab = Lab(
+        'states: {a: {entry: [{type: send_event, target: w, event: e, payload: {a: "{no}", b: "x {no}", c: "{machine_name}"}}]}}'
+    )
+    assert lab.sends[0].payload == {"a": None, "b": "x {no}", "c": "m"}
+
+
+def test_lasting_actions_on_a_transition_head_the_sequence_of_its_target() -> None:
+    lab = Lab("""
+        states:
+          a: {on: {go: {to: b, actions: [{type: log, message: first}, {type: bash, command: 'true'}]}, plain: b}}
+          b: {actions: [{type: log, message: own}]}
+        """)
+    lab.send("go")
+    assert lab.logs == ["first"]
+    lab.outcome(None)
+    assert lab.logs == ["first", "own"]
+
+
+def test_the_machine_is_deterministic() -> None:
+    def run() -> Lab:
+        lab = Lab(FLAT_END)
+        lab.send("go")
+        lab.done()
+        lab.send("stop", id="x")
+        return lab
+
+    assert run().snapshot == run().snapshot or [a == b for a, b in zip(run().snapshot, run().snapshot, strict=True)]
+
+
+def test_stale_timers_change_nothing() -> None:
+    lab = Lab("states: {a: {after: {5s: b}}, b: {}}")
+    from smd.statechart.interpreter import macrostep
+
+    step = macrostep(lab.chart, lab.snapshot, Event("timeout(5s)", timer="99.0"), lab.now)
+    assert (step.disposition, step.snapshot.configuration.label) == ("stale", "a")
