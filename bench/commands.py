@@ -32,20 +32,18 @@ def median_milliseconds(command: Sequence[str], times: int, *, cwd: Path, env: d
 
 
 def _measure(size: Size) -> Sequence[Measured]:
-    runs = []
     smctl = program("smctl", "smd.cli")
     with folder() as state, daemon(state, [CHARTS / "flat.yaml"]) as running:
         env = {**environment(), "SMD_HOST": f"unix://{running.control}"}
-        for _ in range(size.runs):
-            runs.append({
+        return [
+            {
                 HELP: median_milliseconds([*smctl, "--help"], size.starts, cwd=state, env=env),
                 SEND: median_milliseconds([*smctl, "send-event", "flat", "go"], size.starts, cwd=state, env=env),
-            })  # fmt: skip
-    return runs
+            }
+            for _ in range(size.runs)
+        ]
 
 
 GROUP = Group(
-    "smctl",
-    (Row(HELP, "ms", 60, 45), Row(SEND, "ms", 90, 60, peers=("predecessor: send-event command",))),
-    _measure,
+    "smctl", (Row(HELP, "ms", 60, 45), Row(SEND, "ms", 90, 60, peers=("predecessor: send-event command",))), _measure
 )

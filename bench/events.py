@@ -121,10 +121,7 @@ _COMMITS = "SQLite FULL, 100 rows a commit"
 GROUPS = (
     Group(
         "single",
-        (
-            Row(P50, "ms", 0.5, 0.3, peers=("predecessor: event to state change, p50",)),
-            Row(P99, "ms"),
-        ),
+        (Row(P50, "ms", 0.5, 0.3, peers=("predecessor: event to state change, p50",)), Row(P99, "ms")),
         one_client,
     ),
     Group("connections", (Row(MANY, "/s", 9_000, 14_000, more=True, peers=(_COMMIT,)),), many_connections),

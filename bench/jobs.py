@@ -1,4 +1,4 @@
-"""Jobs: added beforehand in bulk, then worked off; the clock runs from the start of the workers to the last completion."""
+"""Jobs: added beforehand in bulk, then worked off, timed from the first claim to the last completion."""
 
 from __future__ import annotations
 

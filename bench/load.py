@@ -86,9 +86,7 @@ class _Connection:
         self.socket.connect(address)
         self.socket.setblocking(False)
         head = f"POST {plan['path']} HTTP/1.1\r\nHost: smd\r\nContent-Type: application/json\r\nContent-Length: "
-        self.requests = [
-            f"{head}{len(body.encode())}\r\n\r\n{body}".encode() for body in plan["bodies"]
-        ]
+        self.requests = [f"{head}{len(body.encode())}\r\n\r\n{body}".encode() for body in plan["bodies"]]
         self.beside: bool = plan["beside"]
         self.left: int = sys.maxsize if self.beside else plan["times"]
         self.at = 0
@@ -193,10 +191,9 @@ def _main() -> None:
     latencies: dict[bool, list[float]] = {True: [], False: []}
     for connection in connections:
         latencies[connection.beside] += [taken / 1e6 for taken in connection.latencies]
-    json.dump(
-        Seen(seconds, generator.replies, generator.taken, latencies[False], latencies[True], generator.errors)._asdict(),
-        sys.stdout,
-    )  # fmt: skip
+    one = generator
+    seen = Seen(seconds, one.replies, one.taken, latencies[False], latencies[True], one.errors)
+    json.dump(seen._asdict(), sys.stdout)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The predecessor, `statemachine-engine` 1.0.91, in a virtual environment of its own (`bench/.peer`), made on demand."""
+"""The predecessor, `statemachine-engine` 1.0.91, in a virtual environment of its own (`bench/.peer`)."""
 
 from __future__ import annotations
 
@@ -69,7 +69,9 @@ def install() -> None:
         return
     try:
         subprocess.run([sys.executable, "-m", "venv", str(_BIN.parent)], check=True, capture_output=True)
-        subprocess.run([str(_BIN / "pip"), "install", "--quiet", _PACKAGE], check=True, capture_output=True, timeout=180)
+        subprocess.run(
+            [str(_BIN / "pip"), "install", "--quiet", _PACKAGE], check=True, capture_output=True, timeout=180
+        )
     except (subprocess.SubprocessError, OSError) as error:
         shutil.rmtree(_HOME, ignore_errors=True)
         told = getattr(error, "stderr", None) or str(error).encode()

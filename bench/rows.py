@@ -139,6 +139,4 @@ def told(figure: float | None) -> str:
     """A figure with about three digits."""
     if figure is None:
         return "-"
-    if figure >= 1_000:
-        return f"{figure:,.0f}"
-    return f"{figure:.1f}" if figure >= 100 else f"{figure:.3g}"
+    return f"{figure:,.0f}" if figure >= 100 else f"{figure:.3g}"

@@ -21,8 +21,8 @@ from smd.problems import ERROR, LINE_BREAK, DocumentError, Problem, shown
 MAX_BYTES = 4 * 1024 * 1024
 MAX_DEPTH = 100
 MAX_NODES = 100_000
-MAX_PROBLEMS = 100
-"""Problems reported of one text; more help nobody."""
+MAX_PROBLEMS = 1000
+"""Problems reported of one document; more help nobody."""
 
 Path = Sequence[str | int]
 Place = tuple[int, int]

@@ -11,7 +11,7 @@ from collections.abc import Collection
 from pathlib import PurePath
 from typing import Any
 
-from smd.document.build import Builder
+from smd.document.build import Builder, Stored
 from smd.document.check import check_shape
 from smd.document.json_schema import json_schema
 from smd.document.plain import plain_source
@@ -22,8 +22,6 @@ from smd.yaml_source import Source, scan_yaml
 
 STORED = "<stored>"
 """What stands for the file's name in messages about a chart that comes from the store."""
-
-_DEFAULT_NAME = "machine_default"
 
 
 def load_document(text: str | bytes, file: str, *, custom: Collection[str] = ()) -> Statechart:
@@ -63,9 +61,8 @@ def chart_from_plain(plain: dict[str, Any], *, custom: Collection[str] | None = 
     source, problems = report.source, report.problems
     chart = None
     if not problems:
-        name = plain.get(_DEFAULT_NAME)
-        source.value = {key: value for key, value in plain.items() if key != _DEFAULT_NAME}
-        chart, problems = _build(source, custom, name if isinstance(name, str) else "")
+        source.value = dict(plain)
+        chart, problems = _build(source, custom, Stored.taken_from(source.value))
     if problems or chart is None:
         raise DocumentError(problems)
     return chart
@@ -77,12 +74,12 @@ def _load(
     source, problems = scan_yaml(text, file)
     if problems and source.value is None:
         return None, problems, source
-    chart, more = _build(source, custom, PurePath(file).stem)
+    chart, more = _build(source, custom, Stored(PurePath(file).stem))
     return chart, problems + more, source
 
 
 def _build(
-    source: Source, custom: Collection[str] | None, default: str
+    source: Source, custom: Collection[str] | None, stored: Stored
 ) -> tuple[Statechart | None, list[Problem]]:
     report = Report(source)
     if not isinstance(source.value, dict):
@@ -93,9 +90,7 @@ def _build(
         return None, report.problems
     document, trimmed = shape
     report.back = trimmed.original
-    chart = Builder(report, document, trimmed.value, custom=custom, fallback_name=default).build()
-    if default:
-        chart.source = {**chart.source, _DEFAULT_NAME: default}
+    chart = Builder(report, document, trimmed.value, custom=custom, stored=stored).build()
     return chart, report.problems
 
 

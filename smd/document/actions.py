@@ -51,13 +51,15 @@ class ActionReader:
         custom: known custom types; None takes every unknown type for one.
         flat: the document is of the flat form, whose defaults differ.
 
-    `states` are the ids that `in_state` may name; the builder sets them.
+    `states` are the ids that `in_state` may name; the builder sets them. `replaced` are the built-in types that
+    a custom action of the same name stands for in this document.
     """
 
     def __init__(self, report: Report, custom: Collection[str] | None, *, flat: bool) -> None:
         self.report = report
         self.custom = None if custom is None else frozenset(custom)
         self.flat = flat
+        self.replaced: set[str] = set()
         self.states: Collection[str] = ()
 
     # --- lists ----------------------------------------------------------------------------------------------
@@ -100,7 +102,10 @@ class ActionReader:
         for name in made.states if made else ():
             if name not in self.states:
                 self.report.add(
-                    "E202", path, f"in_state names no state: {shown(name)}", did_you_mean(name, self.states)
+                    "E202",
+                    path,
+                    f"in_state names no state: {shown(name)}",
+                    self.report.nearest(name, self.states),
                 )
         return made
 
@@ -112,12 +117,12 @@ class ActionReader:
 
     def _action(self, plain: dict[str, Any], path: Path) -> Action | None:
         name = plain["type"]
-        if self.custom is not None and name in self.custom and name not in NOT_REPLACEABLE:
-            return self._custom(plain, path)
         row = ACTIONS.get(name)
-        if row is not None:
+        if row is not None and name not in NOT_REPLACEABLE and name in (self.custom or self.replaced):
+            self.replaced.add(name)
+        if row is not None and name not in self.replaced:
             return self._built_in(row, plain, path)
-        if self.custom is None:
+        if row is not None or self.custom is None or name in self.custom:
             return self._custom(plain, path)
         hint = (
             did_you_mean(name, {*ACTIONS, *self.custom})
@@ -223,7 +228,8 @@ class ActionReader:
                 self.report.add("E303", path, f"the parameter {parameter.name!r} is missing")
             return parameter.default
         if here.value is None and not parameter.required:
-            return None if parameter.value == Value.ANY or parameter.name == "timeout" else parameter.default
+            means_none = parameter.value in {Value.ANY, Value.EVENT} or parameter.name == "timeout"
+            return None if means_none else parameter.default
         try:
             return read_value(parameter, here.value)
         except ChartError as error:
@@ -239,12 +245,10 @@ class ActionReader:
         if row.name == "claim_job" and values["job_id"] is not None:
             success = _CLAIMED
         defaults = {"success": success, "error": row.error, "empty": row.empty}
-        names = [p.name for p in parameters_of(row) if p.value == Value.EVENT]
         return {
-            name: (values[name] if given[name].value is not None else None)
-            if name in given
-            else defaults.get(name) or values[name]
-            for name in names
+            p.name: values[p.name] if p.name in given else defaults.get(p.name) or values[p.name]
+            for p in parameters_of(row)
+            if p.value == Value.EVENT
         }
 
     def _condition(self, text: Any, path: Path) -> Expression | None:

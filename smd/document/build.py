@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Collection, Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from smd.document.actions import ActionReader
 from smd.document.flat import DEFAULT_INITIAL, TERMINAL_NAMES, comment_groups, leads_elsewhere, states_by_use
-from smd.document.report import Report
+from smd.document.report import Report, fingerprint
 from smd.document.schema import ContractPart, DocumentPart, EventPart, RestartPart, StatePart
 from smd.document.transitions import TransitionReader
 from smd.document.tree import EMPTY, Tree
@@ -23,9 +21,27 @@ _EVENT_FIELDS = ("type", "payload", "job_id", "source", "id")
 _FORBIDDEN_IN_NAMES = frozenset("/{}")
 
 
-def fingerprint(value: Any) -> str:
-    """SHA-256, in hex, of a plain value. The order of keys counts: it is the document order of a chart."""
-    return hashlib.sha256(json.dumps(value, separators=(",", ":")).encode()).hexdigest()
+MACHINE, REPLACED = "machine_default", "custom_replaces"
+"""Keys of a stored document beside those of the format."""
+
+
+class Stored(NamedTuple):
+    """What belongs to a chart and is not in its document.
+
+    Attributes:
+        machine: its name where the document says none.
+        replaced: built-in types for which custom actions stand.
+    """
+
+    machine: str = ""
+    replaced: tuple[str, ...] = ()
+
+    @classmethod
+    def taken_from(cls, plain: dict[str, Any]) -> Stored:
+        """Removes these keys from a stored document."""
+        name, replaced = plain.pop(MACHINE, ""), plain.pop(REPLACED, ())
+        names = replaced if isinstance(replaced, list) else ()
+        return cls(name if isinstance(name, str) else "", tuple(n for n in names if isinstance(n, str)))
 
 
 class Builder:
@@ -34,9 +50,9 @@ class Builder:
     Args:
         document: of the right shape; made from `plain`.
         custom: known custom action types, None for any.
-        fallback_name: machine name where the document says none.
+        stored: what the store kept beside the document.
 
-    `groups` are state groups from comments, `source` is the plain document with them, as the chart keeps it.
+    `groups` are state groups from comments.
     """
 
     def __init__(
@@ -46,18 +62,18 @@ class Builder:
         plain: dict[str, Any],
         *,
         custom: Collection[str] | None,
-        fallback_name: str,
+        stored: Stored,
     ) -> None:
         self.report = report
         self.document = document
         self.plain = plain
-        self.fallback_name = fallback_name
+        self.stored = stored
         listed = document.states if isinstance(document.states, list) else []
         self.groups = comment_groups(report.source.text, listed) if document.state_groups is None else {}
-        self.source = {**report.source.value, **({"state_groups": self.groups} if self.groups else {})}
         self.flat = not isinstance(document.states, dict)
         self._flat_plain: dict[str, Any] = {}
         self.actions = ActionReader(report, custom, flat=self.flat)
+        self.actions.replaced.update(stored.replaced)
         self.tree = Tree(report, self.actions)
         self.transitions = TransitionReader(report, self.tree, self.actions, flat=self.flat)
 
@@ -67,13 +83,13 @@ class Builder:
         self._declare()
         self.actions.states = self.tree.declared.keys()
         self._finish_tree()
-        self.transitions.rows = {name: [] for name in self.tree.declared}
         self.transitions.read(document, self.plain)
         self._fill_states()
         self._digest_states()
+        source = self._source()
         return Statechart(
             self.tree.root,
-            hash=fingerprint(self.source),
+            hash=fingerprint(source),
             machine=self._machine(),
             label=document.name or "",
             context=document.context,
@@ -83,7 +99,7 @@ class Builder:
             restart=self._restart(document.restart),
             state_groups=self._groups(),
             contracts=self._contracts(),
-            source=self.source,
+            source=source,
         )
 
     # --- states ---------------------------------------------------------------------------------------------
@@ -170,10 +186,18 @@ class Builder:
 
     # --- the rest -------------------------------------------------------------------------------------------
 
-    def _machine(self) -> str:
+    def _source(self) -> dict[str, Any]:
+        """The plain document, with what else it takes to build the same chart again."""
+        name = None if self._given_name() else self.stored.machine
+        more = {"state_groups": self.groups, MACHINE: name, REPLACED: sorted(self.actions.replaced)}
+        return {**self.report.source.value, **{key: value for key, value in more.items() if value}}
+
+    def _given_name(self) -> str | None:
         document = self.document
-        metadata = document.metadata.machine_name if document.metadata else None
-        name = document.machine or metadata
+        return document.machine or (document.metadata.machine_name if document.metadata else None)
+
+    def _machine(self) -> str:
+        document, name = self.document, self._given_name()
         path = ("machine",) if document.machine else ("metadata", "machine_name")
         if name and "@" in name:
             self.report.add(
@@ -189,7 +213,7 @@ class Builder:
                 f"{shown(name)} is not a machine name",
                 "up to 128 bytes, no / { } and no dot at the start",
             )
-        return name or self.fallback_name
+        return name or self.stored.machine
 
     def _events(self) -> dict[str, EventSpec]:
         events = self.document.events

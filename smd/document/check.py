@@ -25,7 +25,7 @@ from smd.document.schema import (
     TransitionPart,
     duration_fault,
 )
-from smd.problems import did_you_mean, shown
+from smd.problems import shown
 
 Path = tuple[str | int, ...]
 
@@ -42,13 +42,15 @@ _WORDS = {
     "model_attributes_type": "a mapping",
     "none_required": "null",
 }
-_BOOLEAN_WORDS = {"yes": "true", "on": "true", "no": "false", "off": "false", "y": "true", "n": "false"}
+_TAG = re.compile("<([a-z]+)>")
+_CHOICE = re.compile("'([^']*)'")
+_BOOLEANS = {"yes": "true", "on": "true", "no": "false", "off": "false", "y": "true", "n": "false"}
 
 
 class Trimmed:
     """A plain value without the parts at `bad` paths; knows where each part that is left stood before."""
 
-    def __init__(self, value: Any, bad: frozenset[Path]) -> None:
+    def __init__(self, value: Any, bad: set[Path]) -> None:
         self.bad = bad
         self._kept: dict[Path, list[int]] = {}
         self.value = self._copy(value, (), ())
@@ -88,17 +90,19 @@ def _names_a_state(path: Path) -> bool:
 
 def check_shape(report: Report) -> tuple[DocumentPart, Trimmed] | None:
     """Validate the report's source; None where nothing is left to build from."""
-    bad: frozenset[Path] = frozenset()
+    bad: set[Path] = set()
     for turn in range(_ROUNDS):
         trimmed = Trimmed(report.source.value, bad)
         try:
             return DocumentPart.model_validate(trimmed.value), trimmed
         except ValidationError as error:
+            found: set[Path] = set()
             for detail in error.errors(include_url=False):
                 path, is_key = _place(trimmed.value, detail)
                 if turn == 0:
                     _tell(report, detail, path, DocumentPart, is_key=is_key)
-                bad |= {trimmed.original(path)}
+                found.add(trimmed.original(path))
+            bad |= found
         report.lost_states = ("states",) in bad
         if () in bad:
             return None
@@ -124,67 +128,48 @@ def _place(value: Any, detail: ErrorDetails) -> tuple[Path, bool]:
     path: Path = ()
     loc = detail["loc"]
     for part in loc:
-        if part in (
-            value if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ()
-        ):
+        if _has(value, part):
             path, value = (*path, part), value[part]
     return path, detail["type"] == "extra_forbidden" or (bool(loc) and loc[-1] == "[key]")
 
 
+def _has(value: Any, part: str | int) -> bool:
+    if isinstance(value, dict):
+        return part in value
+    return isinstance(value, list) and isinstance(part, int) and part < len(value)
+
+
 def _tell(report: Report, detail: ErrorDetails, path: Path, model: type[BaseModel], *, is_key: bool) -> None:
-    code, message, hint = _said(detail, path, model)
+    kind, value, ctx = detail["type"], detail["input"], detail.get("ctx", {})
+    code, hint = "E102", str(ctx.get("hint", ""))
+    if kind == "extra_forbidden":
+        known = keys_of(_model_at(model, path[:-1]))
+        code, message = "E101", "unknown key"
+        hint = report.nearest(str(path[-1]), known) or f"known here: {', '.join(known)}"
+    elif kind == "missing":
+        code, message = "E104", f"the key {str(detail['loc'][-1])!r} is missing"
+    elif kind == "duration":
+        code, message = "E105", duration_fault(str(ctx["why"]), value)
+    elif kind in _WORDS or kind.startswith("union_tag"):
+        code, message = "E103", f"must be {_WORDS.get(kind) or _expected(ctx)} (got {shown(value)})"
+        hint = f"write {_BOOLEANS[value]}" if kind == "bool_type" and value in [*_BOOLEANS] else ""
+    else:
+        message = f"{_rule(kind, ctx) or detail['msg']} (got {shown(value)})"
+        hint = hint or report.nearest(str(value), _CHOICE.findall(str(ctx.get("expected", ""))))
     report.add(code, path, message, hint, key=is_key)
 
 
-def _said(detail: ErrorDetails, path: Path, model: type[BaseModel]) -> tuple[str, str, str]:
-    """(code, message, hint) of one finding."""
-    kind, value, ctx = detail["type"], detail["input"], detail.get("ctx", {})
-    if kind == "extra_forbidden":
-        known = keys_of(_model_at(model, path[:-1]))
-        return "E101", "unknown key", did_you_mean(path[-1], known) or f"known here: {', '.join(known)}"
-    if kind == "missing":
-        return "E104", f"the key {str(detail['loc'][-1])!r} is missing", ""
-    if kind in {"literal_error", "enum"}:
-        choices = str(ctx.get("expected", ""))
-        return (
-            "E102",
-            f"must be {choices} (got {shown(value)})",
-            did_you_mean(value, re.findall("'([^']*)'", choices)),
-        )
-    if kind == "duration":
-        return "E105", duration_fault(str(ctx["why"]), value), str(ctx["hint"])
-    if kind in {"union_tag_not_found", "union_tag_invalid"}:
-        return "E103", f"must be {_expected(detail)} (got {shown(value)})", ""
-    if kind in _WORDS:
-        hint = (
-            f"write {_BOOLEAN_WORDS[value]}"
-            if kind == "bool_type" and isinstance(value, str) and value in _BOOLEAN_WORDS
-            else ""
-        )
-        return "E103", f"must be {_WORDS[kind]} (got {shown(value)})", hint
-    bounds = {"greater_than_equal": ("at least", "ge"), "less_than_equal": ("at most", "le")}
-    if kind in bounds:
-        word, key = bounds[kind]
-        return "E102", f"must be {word} {ctx[key]:g} (got {shown(value)})", ""
-    return (
-        "E102",
-        f"{detail['msg'][:1].lower()}{detail['msg'][1:]} (got {shown(value)})",
-        str(ctx.get("hint", "")),
-    )
+def _rule(kind: str, ctx: dict[str, Any]) -> str:
+    if kind == "literal_error":
+        return f"must be {ctx['expected']}"
+    bounds = {"greater_than_equal": "at least {ge:g}", "less_than_equal": "at most {le:g}"}
+    return f"must be {bounds[kind].format_map(ctx)}" if kind in bounds else ""
 
 
-def _expected(detail: ErrorDetails) -> str:
-    tags = (
-        str(detail.get("ctx", {}).get("expected_tags", "")).replace("'", "").replace("<", "").replace(">", "")
-    )
-    words = [f"a {word}" if word != "null" else word for word in tags.split(", ") if word]
-    return (
-        ", ".join(words[:-1]) + " or " + words[-1]
-        if len(words) > 1
-        else words[0]
-        if words
-        else "of another type"
-    )
+def _expected(ctx: dict[str, Any]) -> str:
+    """The members of a union in words, from the tags that pydantic lists."""
+    words = [f"a {word}" for word in _TAG.findall(str(ctx.get("expected_tags", "")))]
+    return f"{', '.join(words[:-1])} or {words[-1]}" if words else "a value of another type"
 
 
 def keys_of(model: type[BaseModel]) -> list[str]:

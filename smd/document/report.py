@@ -1,16 +1,24 @@
-"""Where mistakes are collected while a document is read."""
+"""What the readers of a document share: where mistakes are collected, and fingerprints of its parts."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TypeVar
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
 
 from smd.errors import ChartError
-from smd.problems import ERROR, Problem, dotted
-from smd.yaml_source import Source
+from smd.problems import ERROR, Problem, did_you_mean, dotted
+from smd.yaml_source import MAX_PROBLEMS, Source
 
 _T = TypeVar("_T")
 Path = tuple[str | int, ...]
+_HINTED = 100
+
+
+def fingerprint(value: Any) -> str:
+    """SHA-256, in hex, of a plain value. The order of keys counts: it is the document order of a chart."""
+    return hashlib.sha256(json.dumps(value, separators=(",", ":")).encode()).hexdigest()
 
 
 class Report:
@@ -29,11 +37,17 @@ class Report:
     def add(
         self, code: str, path: Sequence[str | int], message: str, hint: str = "", *, key: bool = False
     ) -> None:
-        """Note a problem at the value at `path`, or at its key."""
+        """Note a problem at the value at `path`, or at its key; beyond `MAX_PROBLEMS` they are dropped."""
+        if len(self.problems) >= MAX_PROBLEMS:
+            return
         path = self._original(path)
         place = self.source.place_of_key(path) if key else self.source.place(path)
         problem = Problem(f"smd-{code}", ERROR, self.source.name, *place, dotted(path), message, hint)
         self.problems.append(problem)
+
+    def nearest(self, word: str, known: Iterable[str]) -> str:
+        """`did_you_mean`, but for the first problems only: among thousands of names each costs milliseconds."""
+        return did_you_mean(word, known) if len(self.problems) < _HINTED else ""
 
     def attempt(self, code: str, path: Sequence[str | int], make: Callable[[], _T]) -> _T | None:
         """What `make` makes, or None with its ChartError noted."""

@@ -7,13 +7,14 @@ after them as `transitions` stands before or after `states`.
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from smd.catalogue import Kind
 from smd.document.actions import ActionReader
 from smd.document.flat import ANY, names_in
-from smd.document.report import Path, Report
+from smd.document.report import Path, Report, fingerprint
 from smd.document.schema import AfterPart, DocumentPart, RowPart, TransitionPart, duration_fault
 from smd.document.tree import Declared, Tree
 from smd.errors import ChartError
@@ -22,33 +23,28 @@ from smd.statechart.durations import parse_duration
 from smd.statechart.expression import Expression
 from smd.statechart.model import ATOMIC, FINAL, Action, State, TimerSpec, Transition
 
+MAX_TRANSITIONS = 100_000
+"""Of one chart; rows from * multiply."""
+
 _TIMEOUT = re.compile(r"timeout\((.*)\)", re.DOTALL)
+_FEWER = "put the states under a common parent, and one transition there"
 _LOOKS_LIKE_A_NUMBER = re.compile(r"[0-9.+-]+", re.ASCII)
 
 
-class _Body:
+class _Body(NamedTuple):
     """What the transitions of one row, or one entry of `on`, share: compiled once, used for each source."""
 
-    def __init__(
-        self,
-        targets: tuple[State, ...],
-        cond: Expression | None,
-        content: tuple[Action, ...],
-        path: Path,
-        *,
-        internal: bool,
-    ) -> None:
-        self.targets = targets
-        self.cond = cond
-        self.content = content
-        self.path = path
-        self.internal = internal
+    targets: tuple[State, ...]
+    path: Path
+    cond: Expression | None = None
+    content: tuple[Action, ...] = ()
+    internal: bool = False
 
 
 class TransitionReader:
     """Adds transitions and timers to the states of a tree.
 
-    `rows` collects, by state id, the plain rows that concern it, for its digest.
+    `rows` collects, by state id, fingerprints of the rows that concern it, for its digest.
     """
 
     def __init__(self, report: Report, tree: Tree, actions: ActionReader, *, flat: bool) -> None:
@@ -56,18 +52,28 @@ class TransitionReader:
         self.tree = tree
         self.actions = actions
         self.flat = flat
-        self.rows: dict[str, list[Any]] = {name: [] for name in tree.declared}
+        self.rows: defaultdict[str, list[str]] = defaultdict(list)
         self._explicit: set[tuple[str, str]] = set()
+        self._count = 0
 
     def read(self, document: DocumentPart, plain: dict[str, Any]) -> None:
         """Read all transitions; `plain` is the value `document` was made from, for the order of its keys."""
-        for key in plain:
+        for key, value in plain.items():
             if key == "states" and isinstance(document.states, dict):
                 for declared in self.tree.declared.values():
                     self._of_state(declared, _at(plain, declared.path))
             elif key == "transitions":
-                for index, row in enumerate(document.transitions or ()):
-                    self._row(row, plain[key][index], ("transitions", index))
+                self._read_rows(document.transitions or (), value)
+        if self._count > MAX_TRANSITIONS:
+            self.report.add(
+                "E006", ("transitions",), f"more than {MAX_TRANSITIONS} transitions", _FEWER, key=True
+            )
+
+    def _read_rows(self, rows: Iterable[RowPart], plain: list[Any]) -> None:
+        for index, row in enumerate(rows):
+            if self._count > MAX_TRANSITIONS:
+                return
+            self._row(row, plain[index], ("transitions", index))
 
     # --- nested form ----------------------------------------------------------------------------------------
 
@@ -114,8 +120,9 @@ class TransitionReader:
         for event in events:
             self._check_descriptor(event, (*path, "event"))
         body = self._body(row, path)
+        print_of_row = fingerprint(plain)
         for state in self._sources(row, path):
-            self.rows[state.id].append(plain)
+            self.rows[state.id].append(print_of_row)
             for event in events:
                 self._arm_timeout(state, event, (*path, "event"))
             self._add(state, events, body)
@@ -142,16 +149,19 @@ class TransitionReader:
 
     def _body(self, part: TransitionPart | str | None, path: Path) -> _Body:
         if part is None or isinstance(part, str):
-            return _Body(self.tree.find_all(part, path), None, (), path, internal=False)
+            return _Body(self.tree.find_all(part, path), path)
         return _Body(
             self.tree.find_all(part.to, (*path, "to")),
+            path,
             self.actions.expression(part.if_, (*path, "if")),
             self.actions.sequence(part.actions, (*path, "actions")),
-            path,
-            internal=part.internal,
+            part.internal,
         )
 
     def _add(self, source: State, events: tuple[str, ...], body: _Body) -> None:
+        self._count += 1
+        if self._count > MAX_TRANSITIONS:
+            return
         first = next(
             (n for n, action in enumerate(body.content) if action.kind != Kind.INSTANT), len(body.content)
         )

@@ -9,7 +9,7 @@ from smd.document.actions import ActionReader
 from smd.document.flat import names_in
 from smd.document.report import Path, Report
 from smd.document.schema import InitialPart, StatePart
-from smd.problems import did_you_mean, shown
+from smd.problems import shown
 from smd.statechart.model import ATOMIC, COMPOUND, FINAL, HISTORY_DEEP, HISTORY_SHALLOW, PARALLEL, State
 
 EMPTY = StatePart()
@@ -63,7 +63,7 @@ class Tree:
     # --- making ---------------------------------------------------------------------------------------------
 
     def add(self, name: str, part: StatePart, path: Path, parent: State) -> None:
-        """Add a state and all below it; an id that is taken is a problem, its subtree still is read."""
+        """Add a state and all below it; an id that is taken is a problem, what is below it still is read."""
         if name == "*":
             self.report.add(
                 "E102", path, "a state cannot be named '*'", "that means any state in from:", key=True
@@ -78,12 +78,12 @@ class Tree:
                 f"names are unique in a chart{where}",
                 key=True,
             )
-            return
-        state = State(name, _kind_of(part), parent)
-        state.at = self.report.at(path)
-        self.declared[name] = Declared(state, part, path)
+        else:
+            state = State(name, _kind_of(part), parent)
+            state.at = self.report.at(path)
+            self.declared[name] = Declared(state, part, path)
         for child, inner in (part.states or {}).items():
-            self.add(child, inner or EMPTY, (*path, "states", child), state)
+            self.add(child, inner or EMPTY, (*path, "states", child), self.declared[name].state)
 
     def finish(self, initial: Initial | None, path: Path, default: str | None) -> None:
         """Check each state against the rules of its kind, and set initial and default targets.
@@ -133,7 +133,9 @@ class Tree:
             fitting = [s for s in candidates if f".{_full_name(s)}".endswith(f".{name}")]
             if len(fitting) == 1:
                 return fitting[0]
-        self.report.add("E202", path, f"unknown state {shown(name)}", did_you_mean(name, self.declared))
+        self.report.add(
+            "E202", path, f"unknown state {shown(name)}", self.report.nearest(name, self.declared)
+        )
         return None
 
     def find_all(self, names: str | list[str] | None, path: Path) -> tuple[State, ...]:
@@ -213,7 +215,7 @@ class Tree:
                     "E205",
                     place,
                     f"{shown(target.id)} does not lie in {shown(state.id)}",
-                    did_you_mean(target.id, [child.id for child in inner]),
+                    self.report.nearest(target.id, [child.id for child in inner]),
                 )
         state.initial = targets or state.initial
         if isinstance(initial, InitialPart):

@@ -26,6 +26,11 @@ OUTCOME = "smd.outcome"
 """Type of an action's answer that names no event."""
 
 
+def is_control(event: Event) -> bool:
+    """True for the daemon's own events; timers and outcomes that name no event are the machine's."""
+    return event.type.startswith(PREFIX) and event.outcome is None and not event.timer
+
+
 def advance(chart: Statechart, snapshot: Snapshot | None, event: Event, now: float) -> Step:
     """Consume one event of any kind.
 
@@ -35,6 +40,8 @@ def advance(chart: Statechart, snapshot: Snapshot | None, event: Event, now: flo
     Raises:
         MachineError: the chart does not settle.
     """
+    if snapshot is not None and not is_control(event):
+        return macrostep(chart, snapshot, event, now)
     if event.type == START:
         return _start(chart, snapshot, event, now)
     if snapshot is None:
@@ -47,9 +54,7 @@ def advance(chart: Statechart, snapshot: Snapshot | None, event: Event, now: flo
         return _control(
             _rearm(chart, snapshot, now, event.payload.get("down_since"))._replace(version=snapshot.version + 1)
         )
-    if event.type.startswith(PREFIX) and event.outcome is None:
-        return _control(snapshot._replace(version=snapshot.version + 1))
-    return macrostep(chart, snapshot, event, now)
+    return _control(snapshot._replace(version=snapshot.version + 1))
 
 
 def failed(snapshot: Snapshot) -> Snapshot:

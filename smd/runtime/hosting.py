@@ -168,7 +168,9 @@ class Hosting:
     async def _rearm(self, machine: Machine) -> bool:
         """Timers that count from the restart are set again by a control event before any of them can fire."""
         snapshot = machine.snapshot
-        needed = machine.status == "running" and snapshot is not None and control.needs_rearming(machine.chart, snapshot)
+        needed = (
+            machine.status == "running" and snapshot is not None and control.needs_rearming(machine.chart, snapshot)
+        )
         if needed:
             last = await self._supervisor.store.events(machine.name, pending=False, limit=1)
             down_since = last[0].now if last else None

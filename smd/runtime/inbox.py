@@ -64,7 +64,7 @@ class Inbox:
 
     def take(self, most: int) -> list[Item]:
         """Up to `most` items in the order in which they are to be consumed."""
-        if self._high is None and self._low is None:
+        if not self._high and not self._low:
             if len(self._normal) <= most:
                 taken = list(self._normal)
                 self._normal.clear()

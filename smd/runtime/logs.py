@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict, deque
+from collections.abc import Iterable
 from pathlib import Path
 from typing import IO
 
@@ -20,6 +21,10 @@ def file_name(machine: str) -> str:
         for n, c in enumerate(machine)
     )
     return escaped or "_"
+
+
+def _indented(message: str) -> str:
+    return message.replace("\n", "\n    ") if "\n" in message else message
 
 
 def _escape(character: str) -> str:
@@ -39,9 +44,14 @@ class MachineLogs:
 
     def write(self, machine: str, level: str, message: str, at: float) -> None:
         """One line of text; line breaks inside it are indented."""
+        self.write_all(machine, [(level, message)], at)
+
+    def write_all(self, machine: str, lines: Iterable[tuple[str, str]], at: float) -> None:
+        """Several lines (level, message) of one moment."""
         stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(at)) + f".{int(at * 1000) % 1000:03d}Z"
-        body = message.replace("\n", "\n    ")
-        self._append(machine, f"{stamp} {level:<7} {body}\n".encode("utf-8", "backslashreplace"))
+        told = [f"{stamp} {level:<7} {_indented(message)}\n" for level, message in lines]
+        if told:
+            self._append(machine, "".join(told).encode("utf-8", "backslashreplace"))
 
     def output(self, machine: str, stream: str, data: bytes) -> None:
         """Raw output of a command, as it arrives."""

@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from smd.errors import BusyError, OutcomeUnknownError, SmdError, StoreError
 from smd.runtime import control
+from smd.runtime.answers import Answer
 from smd.runtime.inbox import LIMIT, Inbox, Item, Reply
 from smd.runtime.result import Result
 from smd.runtime.turn import Turn
 from smd.statechart.event import Event
 from smd.statechart.model import Statechart
 from smd.statechart.snapshot import ARMED, SLEEPING, WAITING, WORKING, Snapshot
+from smd.statechart.step import Step
 from smd.store.base import MachineRow
 
 if TYPE_CHECKING:
@@ -121,23 +123,35 @@ class Machine:
         if error is not None:
             self._failed(turn, error)
         elif future.result() is not None:
-            self._committed(future.result())
+            self._committed(turn, future.result())
 
-    def _committed(self, result: Result) -> None:
+    def _committed(self, turn: Turn, result: Result) -> None:
         before, old_status = self.snapshot, self.status
         self.snapshot, self.status, self.chart = result.snapshot, result.status, result.chart
         self.life, self.version, self.health, self.error = (result.life, result.version, result.health, result.error)
         if result.consumed:
             self.last_event = result.consumed[-1].event.type
-            if self.snapshot is not None and (before is None or before.configuration is not self.snapshot.configuration):
+            if self.snapshot is not None and (
+                before is None or before.configuration is not self.snapshot.configuration
+            ):
                 self.since = result.consumed[-1].now
-        for item, answer in result.answers:
-            if item.reply is not None:
-                item.reply(answer)
+        self._reply(turn, result)
         self.parked.extend(result.parked)
         self.supervisor.hosting.committed(self, result, old_status)
         self.align(before, resumed=old_status != "running")
         self.go_on()
+
+    def _reply(self, turn: Turn, result: Result) -> None:
+        for item, told in result.told:
+            if item.reply is not None:
+                item.reply(told)
+        for (item, done, before), seq in zip(result.rows, result.seqs, strict=True):
+            if item.reply is None:
+                continue
+            if isinstance(done, Step):
+                item.reply(turn.answer(item, done, before, seq))
+            else:
+                item.reply(done._replace(seq=seq) if isinstance(done, Answer) else done)
 
     def go_on(self) -> None:
         """Take the next turn if there is anything for it to do."""

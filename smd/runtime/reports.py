@@ -9,62 +9,64 @@ import structlog
 from smd.runtime import control
 from smd.statechart.effects import CONTROL, FAILED, Log, Warn
 from smd.statechart.event import Event
+from smd.statechart.step import Step
 
 if TYPE_CHECKING:
     from smd.runtime.machine import Machine
     from smd.runtime.result import Result
     from smd.runtime.supervisor import Supervisor
-    from smd.statechart.step import Step
 
 _log = structlog.get_logger("smd.machine")
 
 
 def report(supervisor: Supervisor, machine: Machine, result: Result, old_status: str) -> None:
     """Tell what a turn did, in order."""
-    for event, step, before in result.steps:
-        _step(supervisor, machine, event, step, before)
+    lines: list[tuple[str, str]] = []
+    for item, done, before in result.rows:
+        if isinstance(done, Step):
+            _step(supervisor, machine, item.event, done, ",".join(before), lines)
     for trace in result.traces:
         _log.error("step crashed", machine=machine.name, trace=trace)
     for row in result.consumed:
         if row.error is not None:
-            job = machine.snapshot.held[0].job_id if machine.snapshot and machine.snapshot.held else row.event.job_id
-            supervisor.notice(
-                "error", machine.name, {"error_message": row.error, "job_id": job, "event": row.event.type}
-            )
+            held = machine.snapshot.held if machine.snapshot else ()
+            job = held[0].job_id if held else row.event.job_id
+            told = {"error_message": row.error, "job_id": job, "event": row.event.type}
+            supervisor.notice("error", machine.name, told)
         if row.disposition == FAILED:
-            supervisor.logs.write(machine.name, "error", f"failed at '{row.event.type}': {row.error}", row.now)
+            lines.append(("error", f"failed at '{row.event.type}': {row.error}"))
             _log.error("machine failed", machine=machine.name, event_type=row.event.type, why=row.error)
     if result.status != old_status:
+        lines.append(("info", f"{old_status} -> {machine.status}"))
         _status(supervisor, machine, old_status)
+    if lines:
+        supervisor.logs.write_all(machine.name, lines, supervisor.clock.now())
 
 
-def _step(supervisor: Supervisor, machine: Machine, event: Event, step: Step, before: str) -> None:
+def _step(
+    supervisor: Supervisor, machine: Machine, event: Event, step: Step, before: str, lines: list[tuple[str, str]]
+) -> None:
     after = step.snapshot.configuration.label
-    now = supervisor.clock.now()
     for effect in step.effects:
         if isinstance(effect, Log):
-            supervisor.log(machine.name, effect.level, effect.message, effect.state)
+            lines.append((effect.level, effect.message))
+            supervisor.notice_log(machine.name, effect.level, effect.message, effect.state)
         elif isinstance(effect, Warn):
-            supervisor.logs.write(machine.name, "warning", f"{effect.code}: {effect.message}", now)
-            supervisor.notice(
-                "warning", machine.name, {"code": effect.code, "message": effect.message, "state": effect.state}
-            )
+            lines.append(("warning", f"{effect.code}: {effect.message}"))
+            told = {"code": effect.code, "message": effect.message, "state": effect.state}
+            supervisor.notice("warning", machine.name, told)
     if step.taken and step.disposition != CONTROL:
-        supervisor.logs.write(machine.name, "info", f"{before} --{event.type}--> {after}", now)
+        lines.append(("info", f"{before} --{event.type}--> {after}"))
         if supervisor.bus.wants("state_change"):
             data: dict[str, Any] = {
-                "from_state": before,
-                "to_state": after,
-                "event_trigger": event.type,
-                "version": step.snapshot.version,
-            }
+                "from_state": before, "to_state": after, "event_trigger": event.type, "version": step.snapshot.version,
+            }  # fmt: skip
             supervisor.notice("state_change", machine.name, data)
     elif event.type == control.START:
-        supervisor.logs.write(machine.name, "info", f"started in {after}", now)
+        lines.append(("info", f"started in {after}"))
 
 
 def _status(supervisor: Supervisor, machine: Machine, old_status: str) -> None:
-    supervisor.logs.write(machine.name, "info", f"{old_status} -> {machine.status}", supervisor.clock.now())
     _log.info("machine", machine=machine.name, status=machine.status, states=_label(machine))
     supervisor.notice(
         "status", machine.name, {"status": machine.status, "health": machine.health, "error": machine.error}

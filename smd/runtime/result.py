@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from smd.errors import SmdError
@@ -9,23 +10,33 @@ from smd.runtime.answers import Answer
 from smd.runtime.inbox import Item
 from smd.statechart.effects import Send, Settle
 from smd.statechart.event import Event
+from smd.statechart.model import Statechart
 from smd.statechart.snapshot import Snapshot
 from smd.statechart.step import Step
-from smd.store.base import Consumed, Saved
+from smd.store.base import Consumed, MachineRow
 
 if TYPE_CHECKING:
     from smd.runtime.machine import Machine
+
+
+Row = tuple[Item, "Step | Answer | SmdError", tuple[str, ...]]
+"""A consumed event: its item, what it did (or what its sender hears), the leaf states before it."""
 
 
 class Result:
     """What a turn leaves, to be acted on after the commit.
 
     Attributes:
-        answers: (item, Answer) in order, for senders.
-        steps: (event, step, label before) for notices.
-        jobs: (what, job) that changed: `available` or an end.
-        children: names of machines created.
+        consumed, rows: the events consumed, for the store and for replies and notices; `seqs` are their numbers.
+        told: (item, answer) for events that left no consumed row.
+        jobs: (status, job) that changed.
+        children: (row, chart) of machines created.
+        delivered: (machine, seq, event) of pending rows that were made for others.
+        parked: outcomes and timers of a paused machine, kept for its resumption.
     """
+
+    __slots__ = ("chart", "children", "consumed", "delivered", "enqueued", "error", "health", "jobs", "life", "parked",
+                 "rows", "sends", "seqs", "settles", "snapshot", "status", "told", "traces", "version")  # fmt: skip
 
     def __init__(self, machine: Machine) -> None:
         self.snapshot: Snapshot | None = machine.snapshot
@@ -36,13 +47,13 @@ class Result:
         self.health = machine.health
         self.error = machine.error
         self.consumed: list[Consumed] = []
-        self.answers: list[tuple[Item, Answer | SmdError]] = []
-        self.numbers: list[tuple[int, int]] = []  # (place in answers, place in consumed)
-        self.steps: list[tuple[Event, Step, str]] = []
+        self.rows: list[Row] = []
+        self.seqs: Sequence[int] = ()
+        self.told: list[tuple[Item, Answer | SmdError]] = []
         self.sends: list[Send] = []
         self.settles: list[Settle] = []
         self.jobs: list[tuple[str, Any]] = []
-        self.children: list[Any] = []
+        self.children: list[tuple[MachineRow, Statechart]] = []
         self.delivered: list[tuple[str, int, Event]] = []
         self.parked: list[Item] = []
         self.enqueued: set[str] = set()
@@ -52,13 +63,6 @@ class Result:
     def label(self) -> str:
         """Active leaf states."""
         return self.snapshot.configuration.label if self.snapshot is not None else ""
-
-    def number(self, saved: Saved) -> None:
-        """Put journal numbers into the answers of consumed events."""
-        for place, row in self.numbers:
-            item, answer = self.answers[place]
-            if isinstance(answer, Answer):
-                self.answers[place] = (item, answer._replace(seq=saved.seqs[row]))
 
 
 def tell_parent(machine: Machine, result: Result) -> list[Send]:

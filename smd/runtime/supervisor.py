@@ -148,7 +148,7 @@ class Supervisor:
         post(reply)
         return await future
 
-    async def settled(self, name: str, timeout: float | None) -> MachineView:
+    async def settled(self, name: str, within: float | None) -> MachineView:
         """Wait until nothing of the machine is under way: no turn, working action or retry.
 
         Raises:
@@ -158,7 +158,7 @@ class Supervisor:
         if not machine.settled():
             waiter = self.loop.create_future()
             machine.settled_waiters.append(waiter)
-            await asyncio.wait_for(waiter, timeout)
+            await asyncio.wait_for(waiter, within)
         return self.view(name)
 
     # --- verbs --------------------------------------------------------------------------------------------------
@@ -376,6 +376,10 @@ class Supervisor:
     def log(self, machine: str, level: str, message: str, state: str = "") -> None:
         """A line of a machine's log; callable from any thread."""
         self.logs.write(machine, level, message, time.time())
+        self.notice_log(machine, level, message, state)
+
+    def notice_log(self, machine: str, level: str, message: str, state: str = "") -> None:
+        """Tell the bus of a line, in smd's and in the predecessor's word."""
         self.notice("log", machine, {"level": level, "message": message, "state": state})
         self.notice("activity_log", machine, {"level": level, "message": message})
 

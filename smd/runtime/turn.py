@@ -17,8 +17,9 @@ from smd.runtime.answers import Answer
 from smd.runtime.asking import ask
 from smd.runtime.inbox import Item
 from smd.runtime.result import Result, tell_parent
-from smd.statechart.effects import CONTROL, DUPLICATE, FAILED, QUEUED, STALE, TAKEN, Send, Settle
+from smd.statechart.effects import DUPLICATE, FAILED, QUEUED, Send, Settle
 from smd.statechart.event import Event
+from smd.statechart.model import Statechart
 from smd.statechart.sequence import pending
 from smd.statechart.snapshot import ARMED, FINISHED, WAITING, Sequence
 from smd.statechart.snapshot_json import outcome_to_plain, to_plain
@@ -72,8 +73,12 @@ class Turn:
         seen = yield from self._seen()
         rounds = ROUNDS
         for item in self.batch:
-            yield from self._consume(item, seen)
-            rounds = yield from self._rounds(rounds)
+            if result.status == "running" and not item.client and not control.is_control(item.event):
+                self._step(item)
+            else:
+                yield from self._consume(item, seen)
+            if result.snapshot is not None and result.snapshot.sequences:
+                rounds = yield from self._rounds(rounds)
         if self.wakes and result.status == "running":
             yield from self._ask_again()
         yield from self._rounds(rounds)
@@ -91,12 +96,10 @@ class Turn:
 
     def _consume(self, item: Item, seen: dict[str, Any]) -> Recipe:
         result, event = self.result, item.event
-        if item.client:
-            known = seen.get(event.id)
-            if known is not None:
-                result.answers.append((item, self._duplicate(event, known)))
-                return
-        if event.type.startswith(control.PREFIX) and event.outcome is None:
+        if item.client and event.id in seen:
+            result.told.append((item, self._duplicate(event, seen[event.id])))
+            return
+        if control.is_control(event):
             self._control(item)
         elif result.status == "running":
             self._step(item)
@@ -108,11 +111,10 @@ class Turn:
         else:
             yield from self._queue(item)
         if item.client:
-            seen[event.id] = next(
-                (a.plain() for i, a in reversed(result.answers) if i is item and isinstance(a, Answer)), {}
-            )
+            seen[event.id] = result.consumed[-1].answer if result.consumed else {}
 
-    def _duplicate(self, event: Event, known: dict[str, Any]) -> Answer:
+    def _duplicate(self, event: Event, known: dict[str, Any] | None) -> Answer:
+        known = known or {}
         return Answer(
             self.machine.name, event.type, known.get("seq", 0), DUPLICATE, tuple(known.get("states", ())),
             tuple(known.get("before", ())), f"the event was already {known.get('disposition', 'taken')}", "duplicate",
@@ -123,9 +125,11 @@ class Turn:
             f"cannot send '{item.event.type}' to '{self.machine.name}': it is finished", code="finished",
             hint=f"smctl start {self.machine.name} begins a new life",
         )  # fmt: skip
-        self.result.answers.append((item, error))
-        if item.seq is not None:
+        if item.seq is None:
+            self.result.told.append((item, error))
+        else:
             self._record(item, FAILED, self.result.label, "", error="finished")
+            self.result.rows.append((item, error, ()))
 
     def _queue(self, item: Item) -> Recipe:
         """Keep the event for later: the machine cannot take it now."""
@@ -135,29 +139,26 @@ class Turn:
         try:
             seq, known = yield Enqueue(self.machine.name, item.event, self.now, item.client)
         except SmdError as error:
-            result.answers.append((item, error))
+            result.told.append((item, error))
             return
         if known is not None:
-            result.answers.append((item, self._duplicate(item.event, known)))
+            result.told.append((item, self._duplicate(item.event, known)))
             return
         states = result.snapshot.configuration.leaf_ids if result.snapshot else ()
         word = {"paused": "it is consumed on resume"}.get(result.status, "it is consumed at start")
         code = "paused" if result.status == "paused" else "not_running"
         reason = f"the machine is {result.status}; {word}"
-        result.answers.append(
+        result.told.append(
             (item, Answer(self.machine.name, item.event.type, seq, QUEUED, states, states, reason, code))
         )
         result.enqueued.add(item.event.type)
 
     def _control(self, item: Item) -> None:
         result, event = self.result, item.event
-        before = result.label
-        chart = (
-            self.machine.supervisor.charts.known(event.payload["chart"])
-            if event.type == control.RELOAD
-            else result.chart
-        )
-        if event.type == control.START:
+        chart = result.chart
+        if event.type == control.RELOAD:
+            chart = self.machine.supervisor.charts.known(event.payload["chart"])
+        elif event.type == control.START:
             payload = {
                 **event.payload,
                 "life": result.life + 1,
@@ -166,50 +167,41 @@ class Turn:
             }
             event = event._replace(payload=payload)
             item = item._replace(event=event)
-        step = self._advance(item, lambda: control.advance(chart, result.snapshot, event, self.now))
+        step = self._advance(item, chart)
         if step is None:
             return
         result.chart = chart
         if event.type == control.START:
             result.life += 1
-        result.status = {
-            control.START: "running", control.RESUME: "running", control.STOP: "stopped", control.PAUSE: "paused",
-            control.FAIL: "failed", control.RESET: "stopped",
-        }.get(event.type, result.status)  # fmt: skip
+        result.status = _STATUS.get(event.type, result.status)
         if event.type in {control.START, control.RESUME, control.RESET}:
             result.error, result.health = None, "Healthy"
-        if event.type == control.FAIL:
+        elif event.type == control.FAIL:
             result.error, result.health = str(event.payload.get("error")), "Critical"
-        self._take(item, step, before, disposition=CONTROL)
+        self._take(item, step)
 
     def _step(self, item: Item) -> None:
-        result = self.result
-        before = result.label
-        step = self._advance(item, lambda: control.advance(result.chart, result.snapshot, item.event, self.now))
+        step = self._advance(item, self.result.chart)
         if step is not None:
-            self._take(item, step, before)
+            self._take(item, step)
 
-    def _advance(self, item: Item, compute: Any) -> Step | None:
+    def _advance(self, item: Item, chart: Statechart) -> Step | None:
         """Run pure code; whatever it raises fails this machine alone (P8)."""
         try:
-            step: Step = compute()
+            step = control.advance(chart, self.result.snapshot, item.event, self.now)
         except MachineError as error:
             self._fail(item, error)
         except Exception as error:  # noqa: BLE001 - a bug must not take the daemon or other machines with it
             self.result.traces.append(traceback.format_exc())
-            self._fail(
-                item,
-                MachineError(f"cannot handle '{item.event.type}': {type(error).__name__}: {error}", code="internal"),
-            )
+            why = f"cannot handle '{item.event.type}': {type(error).__name__}: {error}"
+            self._fail(item, MachineError(why, code="internal"))
         else:
-            if self.one_by_one and len(codec.canonical(to_plain(step.snapshot))) > CONTEXT_LIMIT:
-                self._fail(item, MachineError(
-                    f"cannot keep the context of '{self.machine.name}': it is over {CONTEXT_LIMIT} bytes after "
-                    f"'{item.event.type}'", code="context_too_large",
-                    hint="keep large data in files and pass their names",
-                ))  # fmt: skip
-                return None
-            return step
+            if not self.one_by_one or len(codec.canonical(to_plain(step.snapshot))) <= CONTEXT_LIMIT:
+                return step
+            self._fail(item, MachineError(
+                f"cannot keep the context of '{self.machine.name}': it is over {CONTEXT_LIMIT} bytes after "
+                f"'{item.event.type}'", code="context_too_large", hint="keep large data in files and pass their names",
+            ))  # fmt: skip
         return None
 
     def _fail(self, item: Item, error: MachineError) -> None:
@@ -217,73 +209,67 @@ class Turn:
         result.status, result.health, result.error = "failed", "Critical", error.message
         if result.snapshot is not None:
             result.snapshot = control.failed(result.snapshot)
-        before = result.label
-        detail = {"code": error.code, "hint": error.hint}
-        self._record(item, FAILED, before, "", error=error.message, detail=detail)
         states = result.snapshot.configuration.leaf_ids if result.snapshot else ()
-        answer = Answer(
-            self.machine.name, item.event.type, 0, FAILED, states, states, error.message, error.code, error.hint
-        )
-        self._answered(item, answer)
+        name = self.machine.name
+        answer = Answer(name, item.event.type, 0, FAILED, states, states, error.message, error.code, error.hint)
+        detail = {"code": error.code, "hint": error.hint}
+        self._record(item, FAILED, result.label, "", error=error.message, detail=detail, answer=answer)
+        result.rows.append((item, answer, states))
         result.sends.extend(tell_parent(self.machine, result))
 
-    def _take(self, item: Item, step: Step, before: str, disposition: str | None = None) -> None:
+    def _take(self, item: Item, step: Step) -> None:
+        """Keep what a step did."""
         result = self.result
-        old = result.snapshot.configuration.leaf_ids if result.snapshot is not None else ()
-        result.snapshot = step.snapshot
-        disposition = disposition or step.disposition
+        before, after = result.snapshot, step.snapshot
+        result.snapshot = after
         for effect in step.effects:
             if isinstance(effect, Send):
                 result.sends.append(effect)
             elif isinstance(effect, Settle):
                 result.settles.append(effect)
-        outcome = item.event.outcome
-        if step.snapshot.status == FINISHED and result.status == "running":
+        if after.status == FINISHED and result.status == "running":
             result.status = "finished"
             result.sends.extend(tell_parent(self.machine, result))
-        after = result.label if step.taken else ""
-        answer = self._answer(item.event, disposition, old, step)
+        old = before.configuration if before is not None else None
+        states = old.leaf_ids if old is not None else ()
+        outcome = item.event.outcome
+        if outcome is not None and not outcome.ok and result.health == "Healthy":
+            result.health = "Warning"
         self._record(
-            item, disposition, before, after, error=outcome.error if outcome else None, answer=answer, code=step.code
-        )
-        if outcome is not None and not outcome.ok:
-            result.health = "Warning" if result.health == "Healthy" else result.health
-        result.steps.append((item.event, step, before))
-        self._answered(item, answer)
+            item, step.disposition, old.label if old is not None else "",
+            after.configuration.label if step.taken else "", error=outcome.error if outcome is not None else None,
+            answer=self.answer(item, step, states, 0) if item.client else None, code=step.code,
+        )  # fmt: skip
+        result.rows.append((item, step, states))
 
-    def _answered(self, item: Item, answer: Answer) -> None:
-        """Remember the answer to the row just recorded."""
-        self.result.numbers.append((len(self.result.answers), len(self.result.consumed) - 1))
-        self.result.answers.append((item, answer))
-
-    def _answer(self, event: Event, disposition: str, old: tuple[str, ...], step: Step) -> Answer:
+    def answer(self, item: Item, step: Step, old: tuple[str, ...], seq: int) -> Answer:
+        """What the sender of a consumed event is told."""
+        name, kind = self.machine.name, item.event.type
         states = step.snapshot.configuration.leaf_ids
-        if disposition in {TAKEN, CONTROL, STALE}:
-            return Answer(self.machine.name, event.type, 0, disposition, states, old)
-        hint = (
-            self.machine.supervisor.nearest_events(self.result.chart, event.type)
-            if step.code == "unknown_event"
-            else ""
-        )
-        return Answer(self.machine.name, event.type, 0, disposition, states, old, step.reason, step.code, hint)
+        if not step.code:
+            return Answer(name, kind, seq, step.disposition, states, old)
+        hint = self.machine.supervisor.nearest_events(self.result.chart, kind) if step.code == "unknown_event" else ""
+        return Answer(name, kind, seq, step.disposition, states, old, step.reason, step.code, hint)
 
     def _record(
         self, item: Item, disposition: str, before: str, after: str, *, error: str | None = None, detail: Any = None,
         answer: Answer | None = None, code: str = "",
     ) -> None:  # fmt: skip
         event = item.event
-        more: dict[str, Any] = dict(detail or {})
-        if event.outcome is not None:
-            more["outcome"] = outcome_to_plain(event.outcome)
-        if event.timer:
-            more["timer"] = event.timer
-        if code:
-            more["code"] = code
+        more: dict[str, Any] | None = detail
+        if event.outcome is not None or event.timer or code:
+            more = dict(detail or {})
+            if event.outcome is not None:
+                more["outcome"] = outcome_to_plain(event.outcome)
+            if event.timer:
+                more["timer"] = event.timer
+            if code:
+                more["code"] = code
         plain = answer.plain() if item.client and answer is not None else None
         result = self.result
         result.version += 1
         result.consumed.append(
-            Consumed(event, item.seq, disposition, self.now, before, after, error, more or None, item.client, plain)
+            Consumed(event, item.seq, disposition, self.now, before, after, error, more, item.client, plain)
         )
 
     # --- the store's answers ------------------------------------------------------------------------------------
@@ -331,9 +317,14 @@ class Turn:
         )  # fmt: skip
         saved: Saved = yield Save(record)
         result.delivered.extend(saved.delivered)
-        result.number(saved)
+        result.seqs = saved.seqs
         return True
 
+
+_STATUS = {
+    control.START: "running", control.RESUME: "running", control.STOP: "stopped", control.PAUSE: "paused",
+    control.FAIL: "failed", control.RESET: "stopped",
+}  # fmt: skip
 
 _LIFECYCLE = {
     "running": "Active",

@@ -343,7 +343,7 @@ class StoreQueries(Protocol):
     ) -> list[JournalRow]:  # fmt: skip
         """Journal rows, newest first. `changed`: only those that took a transition; `errors`: only failures.
 
-        `since`: consumed (or, if nobody has, sent) at that time or later; `pending`: only rows that wait, or the others.
+        `since`: consumed (or, if nobody has, sent) then or later; `pending`: only rows that wait, or the others.
         """
 
     async def base(self, machine: str) -> tuple[int, bytes] | None:

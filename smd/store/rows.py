@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from smd.codec import canonical, loads
-from smd.errors import RequestError
+from smd.errors import RequestError, TooLargeError
 from smd.jobs import Job
 from smd.statechart.event import Event, Hold, Outcome
 from smd.store.base import JournalRow, MachineRow
@@ -53,11 +53,13 @@ def storable(values: Iterable[Any]) -> None:
         raise unstorable(error) from error
 
 
-def unstorable(error: UnicodeEncodeError | OverflowError) -> RequestError:
+def unstorable(error: Exception) -> RequestError:
     """What the sender of a value is told that no column can hold."""
     if isinstance(error, UnicodeEncodeError):
         return RequestError("cannot store a text: it holds half of a surrogate pair")
-    return RequestError("cannot store a number: it does not fit into 64 bits")
+    if isinstance(error, OverflowError):
+        return RequestError("cannot store a number: it does not fit into 64 bits")
+    return TooLargeError(f"cannot store a value: {error}")
 
 
 # --- events -----------------------------------------------------------------------------------------------------

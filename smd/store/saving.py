@@ -24,7 +24,7 @@ from smd.store.rules import (
 from smd.store.sql import SQL
 from smd.store.transaction import Transaction
 
-SAVE_MACHINE, INSERT_ROW, CONSUME_ROW = SQL["save_machine"], SQL["insert_row"], SQL["consume_row"]
+SAVE_MACHINE, CONSUME_ROW = SQL["save_machine"], SQL["consume_row"]
 REMEMBER_NEW, REMEMBER_AGAIN = SQL["remember_new"], SQL["remember_again"]
 OTHER_MACHINES, MACHINE_LIFE = SQL["other_machines"], SQL["machine_life"]
 
@@ -69,9 +69,9 @@ def _write_consumed(transaction: Transaction, record: Record) -> Sequence[int]:
         new.append((seq, place, event.id, record.machine, record.life, event.type, encoded(event.payload),
                     event.source, event.priority, event.job_id, event.sent_at, consumed.now, consumed.disposition,
                     before, after, consumed.error, detail))  # fmt: skip
-    if new:
-        transaction.executemany(INSERT_ROW, new)
+    transaction.add_rows(new)
     if waited:
+        transaction.flush()
         if transaction.executemany(CONSUME_ROW, waited).rowcount != len(waited):
             raise stale(record)
         transaction.wait(record.machine, -len(waited))
@@ -114,7 +114,7 @@ class _Delivery:
                 targets = [name for (name,) in found.fetchall()]
             for target in targets:
                 self._deliver_to(target, send)
-        self._transaction.executemany(INSERT_ROW, self._rows)
+        self._transaction.add_rows(self._rows)
         return self._delivered
 
     def _deliver_to(self, target: str, send: Send) -> None:

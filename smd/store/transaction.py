@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from itertools import chain
 from typing import Any
 
-from smd.errors import RequestError
 from smd.store.base import Operation
 from smd.store.group import Answer
 from smd.store.rows import unstorable
 from smd.store.rules import PENDING_LIMIT
 from smd.store.sql import SQL
+
+
+MOST_ROWS = 128
+"""Rows of one INSERT. Each statement gives up the interpreter's lock and must win it back from a busy event loop, so
+few large statements are faster than many small ones; sizes are powers of two, so that their texts are few too."""
+
+
+def _insert(size: int) -> str:
+    head, values = SQL["insert_row"].rsplit("\n", 1)
+    return f"{head}\n{', '.join([values] * size)}"
+
+
+_INSERTS = {size: _insert(size) for size in (1 << power for power in range(MOST_ROWS.bit_length()))}
 
 
 class Transaction:
@@ -29,6 +42,7 @@ class Transaction:
         self.waiting: dict[str, int] = {}
         self._first_seq = 1
         self._before: dict[str, int] = {}
+        self._rows: list[tuple[Any, ...]] = []
 
     def read(self) -> None:
         """Read the number and the counts from the database."""
@@ -43,6 +57,7 @@ class Transaction:
 
     def undo(self) -> None:
         """The transaction is gone."""
+        self._rows.clear()
         self.next_seq = self._first_seq
         self.waiting.update(self._before)
         self._before.clear()
@@ -52,6 +67,27 @@ class Transaction:
         seqs = range(self.next_seq, self.next_seq + count)
         self.next_seq = seqs.stop
         return seqs
+
+    def add_rows(self, rows: Iterable[tuple[Any, ...]]) -> None:
+        """Journal rows to insert, by `flush`, before anything looks for them and before the commit."""
+        self._rows.extend(rows)
+
+    def flush(self) -> None:
+        """Insert the rows added since the last time.
+
+        Raises:
+            RequestError: one of them holds a value that no column can hold.
+        """
+        at, left = 0, len(self._rows)
+        try:
+            while left:
+                size = min(MOST_ROWS, 1 << (left.bit_length() - 1))
+                self.execute(_INSERTS[size], tuple(chain.from_iterable(self._rows[at : at + size])))
+                at, left = at + size, left - size
+        except (UnicodeEncodeError, OverflowError, sqlite3.DataError) as error:
+            raise unstorable(error) from error
+        finally:
+            self._rows.clear()
 
     def wait(self, machine: str, change: int) -> None:
         """So many rows more (or less) wait for a machine."""
@@ -66,9 +102,7 @@ def answerer(transaction: Transaction, operations: Mapping[type, Callable[[Trans
     def answer(operation: Operation) -> Any:
         try:
             return operations[type(operation)](transaction, operation)
-        except (UnicodeEncodeError, OverflowError) as error:
+        except (UnicodeEncodeError, OverflowError, sqlite3.DataError) as error:
             raise unstorable(error) from error
-        except sqlite3.DataError as error:
-            raise RequestError(f"cannot store a value: {error}", code="too_large") from error
 
     return answer

@@ -61,6 +61,7 @@ def find_pending(transaction: Transaction, operation: FindPending) -> tuple[int,
         return None
     types = padded(list(operation.types))
     sql = with_list(SQL["oldest_waiting"], len(types))
+    transaction.flush()
     found = transaction.execute(sql, (operation.machine, *types)).fetchall()
     return event_of(found[0]) if found else None
 
@@ -71,6 +72,7 @@ def clear_pending(transaction: Transaction, operation: ClearPending) -> list[int
         return []
     types = padded(list(operation.types))
     sql = with_list(SQL["clear_types"], len(types))
+    transaction.flush()
     seqs = sorted(seq for (seq,) in transaction.execute(sql, (operation.now, operation.machine, *types)).fetchall())
     transaction.wait(operation.machine, -len(seqs))
     return seqs
@@ -112,6 +114,7 @@ def update_machine(transaction: Transaction, operation: UpdateMachine) -> None:
 def remove_machine(transaction: Transaction, operation: RemoveMachine) -> None:
     """See base.RemoveMachine."""
     name = operation.name
+    transaction.flush()
     transaction.execute(SQL["remember_removed"], (name,))
     if transaction.execute(SQL["remove_machine"], (name,)).rowcount == 0:
         raise no_machine("remove", name)

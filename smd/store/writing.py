@@ -76,6 +76,7 @@ class Writing:
             return [Done(error=in_words("write", self._path, error))] * len(units)
         try:
             ends = [Done(drive(unit, self._answer)) for unit in units]
+            self._transaction.flush()
         except BaseException:  # noqa: BLE001 - whose it is, the second run tells
             self._roll_back()
             return None
@@ -86,6 +87,7 @@ class Writing:
         try:
             self._begin()
             end = Done(drive(unit, self._answer))
+            self._transaction.flush()
         except sqlite3.Error as error:
             self._roll_back()
             return Done(error=in_words("write", self._path, error))

@@ -323,6 +323,13 @@ def test_the_hash_is_of_the_content_not_of_the_file_or_its_comments() -> None:
     assert len(same[0]) == 64
 
 
+def test_files_that_name_no_machine_differ_by_the_name_they_give() -> None:
+    text = "states: {a: }"
+    one, two = load_document(text, "x/one.yaml"), load_document(text, "y/two.yaml")
+    assert one.hash != two.hash
+    assert one.hash == load_document(text, "z/one.yaml").hash == chart_from_plain(one.source).hash
+
+
 def test_the_order_of_states_is_part_of_the_content() -> None:
     assert load("states: {a: , b: }").hash != load("states: {b: , a: }").hash
 

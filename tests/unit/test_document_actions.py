@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from smd.catalogue import Kind
-from smd.document import load_document
+from smd.document import chart_from_plain, load_document
 from smd.statechart.model import Action, Retry, Statechart
 
 
@@ -182,6 +182,13 @@ def test_a_custom_action_replaces_a_built_in_one_but_for_log_and_sleep() -> None
     assert [read(f"{{type: {name}, command: ls}}", custom=custom).custom for name in ("bash",)] == [True]
     assert not read("{type: log}", custom=custom).custom
     assert not read("{type: sleep}", custom=custom).custom
+
+
+def test_what_a_custom_action_replaced_stays_replaced_when_the_chart_comes_from_the_store() -> None:
+    chart = chart_of("{type: bash, order: 5}", custom=("bash",))
+    again = chart_from_plain(chart.source)
+    assert again.states["a"].sequence[0].custom
+    assert again.hash == chart.hash != chart_of("{type: mine, order: 5}", custom=("bash", "mine")).hash
 
 
 def test_lasting_actions_of_a_transition_head_the_sequence_of_its_atomic_target() -> None:

@@ -6,14 +6,8 @@ from typing import Any
 
 import pytest
 
-from smd.document import (
-    CODES,
-    DocumentError,
-    chart_from_plain,
-    check_document,
-    load_document,
-    render_problems,
-)
+from smd.document import CODES, DocumentError, chart_from_plain, check_document, load_document, render_problems
+from smd.yaml_source import MAX_PROBLEMS
 from tests.unit.document_mistakes import CASES, Case
 
 
@@ -146,6 +140,17 @@ a: &a {<<: 5}
 def test_a_mistake_in_a_row_for_many_states_is_told_once() -> None:
     text = 'states: {a: , b: , c: }\ntransitions: [{from: "*", event: e, actions: [{type: sleep}]}]'
     assert len(check_document(text, "f")) == 1
+
+
+def test_rows_for_any_state_cannot_multiply_without_bound() -> None:
+    rows = ",".join(f"{{from: '*', to: a{n}, event: e}}" for n in range(400))
+    found = check_document(f"transitions: [{rows}]", "f")
+    assert [(p.code, p.path) for p in found] == [("smd-E006", "transitions")]
+
+
+def test_of_very_many_mistakes_the_first_thousand_are_told() -> None:
+    text = "states: {a: }\n" + "".join(f"k{n}: 1\n" for n in range(20_000))
+    assert len(check_document(text, "f")) == MAX_PROBLEMS == 1000
 
 
 def test_a_wrong_state_does_not_make_its_name_unknown() -> None:

@@ -5,8 +5,9 @@ from_state, to_state, error, detail;
 -- event_columns: What a waiting event is read back from.
 seq, type, payload, id, source, priority, job_id, at, detail;
 
--- insert_row: Add a row to the journal.
-INSERT INTO journal (/*@journal_columns*/) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+-- insert_row: Add a row to the journal (or several: the last line is repeated).
+INSERT INTO journal (/*@journal_columns*/) VALUES
+(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- consume_row: Give a waiting row its place in the order of consumption.
 UPDATE journal

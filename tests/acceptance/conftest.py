@@ -1,0 +1,33 @@
+"""Daemons for the tests: one for all that do not disturb each other, one of its own for the others."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.daemon import Daemon, running
+
+
+@pytest.fixture(scope="session")
+def shared() -> Iterator[Daemon]:
+    """One daemon for the session; a test adds machines under names of its own."""
+    with tempfile.TemporaryDirectory(prefix="smd-") as folder, running(Path(folder) / "state") as daemon:
+        yield daemon
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder whose path is short enough for sockets, however deep pytest's own lies."""
+    with tempfile.TemporaryDirectory(prefix="smd-") as name:
+        yield Path(name)
+
+
+@pytest.fixture
+def start(folder: Path) -> Iterator[Callable[..., Daemon]]:
+    """Starts a daemon of the test's own, on `folder/state`, with these further words."""
+    with ExitStack() as stack:
+        yield lambda *words: stack.enter_context(running(folder / "state", *words))

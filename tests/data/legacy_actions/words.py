@@ -1,0 +1,5 @@
+"""A module beside the actions, imported by them."""
+
+
+def greeting(name):
+    return f"Hello, {name}!"
