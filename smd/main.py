@@ -14,7 +14,8 @@ import click
 
 from smd import __version__, log
 from smd.document import check_document
-from smd.errors import SettingsError, SmdError
+from smd.errors import ChartError, SettingsError, SmdError
+from smd.problems import DocumentError, render_problems
 from smd.settings import Settings, load_settings
 
 INVALID = 8
@@ -81,9 +82,10 @@ def check(paths: tuple[Path, ...], actions_dir: tuple[Path, ...]) -> None:
     bad = 0
     try:
         for path in (file for given in paths for file in machine_files(given)):
-            problems = check_document(path.read_bytes(), str(path), custom=custom)
-            for problem in problems:
-                click.echo(problem.render(), err=True)
+            text = path.read_bytes()
+            problems = check_document(text, str(path), custom=custom)
+            if problems:
+                click.echo(render_problems(problems, text.decode("utf-8", "replace")), err=True)
             bad += any(problem.severity == "error" for problem in problems)
             if not problems:
                 click.echo(f"{path}: ok")
@@ -123,7 +125,7 @@ def _go(settings: Settings, paths: tuple[Path, ...], options: dict[str, Any]) ->
         asyncio.run(daemon.serve(settings, files))
     except SmdError as error:
         _complain(error)
-        sys.exit(INVALID if error.code in {"invalid_chart", "invalid_settings"} else 1)
+        sys.exit(INVALID if isinstance(error, ChartError | SettingsError) else 1)
 
 
 def _context(options: dict[str, Any]) -> dict[str, Any]:
@@ -138,6 +140,9 @@ def _context(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _complain(error: SmdError) -> None:
+    if isinstance(error, DocumentError):
+        click.echo(error.render(), err=True)
+        return
     click.echo(f"smd: {error.message}", err=True)
     if error.hint:
         click.echo(f"  {error.hint}", err=True)

@@ -108,9 +108,7 @@ class DocumentError(ChartError):
 
 def arranged(problems: Iterable[Problem]) -> list[Problem]:
     """Each problem once, by place."""
-    return sorted(
-        dict.fromkeys(problems), key=lambda p: (p.file, p.line, p.column, p.code, p.path, p.message)
-    )
+    return sorted(dict.fromkeys(problems), key=lambda p: (p.file, p.line, p.column, p.code, p.path, p.message))
 
 
 def render_problems(problems: Iterable[Problem], text: str = "") -> str:

@@ -216,9 +216,7 @@ class _Reader:
     def _counted(self, node: _Node, place: Place) -> bool:
         self.nodes += 1
         if max(node.size, self.nodes) > MAX_NODES:
-            self.report(
-                "E006", place, f"more than {MAX_NODES} values, each alias counted as what it stands for"
-            )
+            self.report("E006", place, f"more than {MAX_NODES} values, each alias counted as what it stands for")
             return False
         return self._within(node.depth - 1, place)
 

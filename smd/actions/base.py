@@ -36,7 +36,7 @@ class Call:
         event: the external event that led into the state.
         lookup: what templates see.
         held: jobs the machine holds.
-        region: the part of a parallel state this action belongs to (see `Hold.region`), else empty.
+        region: the part of a parallel state this action belongs to, as in `Hold.region`; None when not known.
         now: seconds since the epoch when the call was made.
         work_folder: where relative paths begin.
         log: writes to the machine's log.
@@ -62,7 +62,7 @@ class Call:
         work_folder: Path,
         log: Log,
         output: Callable[[str, bytes], None],
-        region: str = "",
+        region: str | None = None,
     ) -> None:
         self.machine = machine
         self.life = life
@@ -86,9 +86,7 @@ class Call:
         """A deep copy of the context, free to change."""
         return copy.deepcopy(self.context)
 
-    def done(
-        self, event: str | None = "", *, patch: tuple[tuple[Any, ...], ...] = (), **more: Any
-    ) -> Outcome:
+    def done(self, event: str | None = "", *, patch: tuple[tuple[Any, ...], ...] = (), **more: Any) -> Outcome:
         """Success, answering `event`, by default what the chart names for `success`. `more`: Outcome fields."""
         name = self.action.events.get("success") if event == "" else event
         return Outcome(self.key, self.attempt, True, name, patch, **more)

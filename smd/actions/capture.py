@@ -24,9 +24,7 @@ class Capture:
             self._head += data[:room]
             data = data[room:]
         self._tail += data[-self._half :]
-        if (
-            len(self._tail) > 4 * self._half
-        ):  # trimmed now and then: each byte moves a bounded number of times
+        if len(self._tail) > 4 * self._half:  # trimmed now and then: each byte moves a bounded number of times
             del self._tail[: -self._half]
 
     @property

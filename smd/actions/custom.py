@@ -14,7 +14,7 @@ from smd.actions.legacy_models import JobModel, serving
 from smd.actions.loader import ActionClass, CustomActions, LoadError
 from smd.actions.threads import OwnThread, Raised, abandoned_threads
 from smd.actions.values import plain
-from smd.errors import ActionError, ChartError
+from smd.errors import ActionError, ChartError, SmdError
 from smd.statechart.context import Change, difference
 from smd.statechart.durations import parse_duration
 from smd.statechart.event import Outcome
@@ -61,7 +61,7 @@ async def perform_custom(call: Call, actions: CustomActions | None = None) -> Ou
     except LoadError as error:
         call.log("error", error.trace or error.message)
         return call.failed(f"{name}: {error.message}")
-    except ActionError as error:
+    except SmdError as error:
         return call.failed(f"{name}: {error.message}")
     except Exception as error:  # noqa: BLE001 - whatever a user's code raises is its failure, told with its name
         return _crashed(call, error)

@@ -54,11 +54,7 @@ def child_environment(call: Call, extra: Mapping[str, Any]) -> dict[str, str]:
     chosen = {k: v for k, v in os.environ.items() if k in ALLOWED or k.startswith("LC_")}
     for name, value in extra.items():
         if not _NAME.match(name) or name.startswith("SMD_"):
-            why = (
-                "names beginning with SMD_ are smd's own"
-                if name.startswith("SMD_")
-                else "it is no variable name"
-            )
+            why = "names beginning with SMD_ are smd's own" if name.startswith("SMD_") else "it is no variable name"
             raise ActionError(f"cannot set the environment variable {name!r:.80}: {why}")
         if value is not None:
             chosen[name] = check_argument(value, f"env: {name}")
@@ -78,9 +74,7 @@ def resolve_program(program: str, env: Mapping[str, str], cwd: str) -> str:
         ActionError: there is none, or it may not be executed; or there is no such folder.
     """
     if not Path(cwd).is_dir():
-        raise ActionError(
-            f"cannot run '{program}': there is no folder '{cwd}'", hint="create it, or change cwd:"
-        )
+        raise ActionError(f"cannot run '{program}': there is no folder '{cwd}'", hint="create it, or change cwd:")
     where = str(Path(cwd, program)) if "/" in program else program
     found = shutil.which(where, path=env.get("PATH", os.defpath))
     if found is not None:
@@ -103,9 +97,7 @@ def limiting(limits: Mapping[str, Any]) -> list[str]:
     Raises:
         ActionError: an unknown limit or a value that is none.
     """
-    set_to = [
-        (LIMITS[name], *_range(name, value)) for name, value in _known(limits).items() if value is not None
-    ]
+    set_to = [(LIMITS[name], *_range(name, value)) for name, value in _known(limits).items() if value is not None]
     if not set_to:
         return []
     prlimit = next((path for path in PRLIMIT if os.access(path, os.X_OK)), None)
@@ -143,9 +135,7 @@ def _amount(name: str, value: object) -> int:
         return value
     found = _SIZE.match(value.strip()) if isinstance(value, str) else None
     if found is None or not int(found[1]):
-        raise ActionError(
-            f"cannot limit {name} to {value!r:.40}: not a number above 0", hint="write 256 or 64M"
-        )
+        raise ActionError(f"cannot limit {name} to {value!r:.40}: not a number above 0", hint="write 256 or 64M")
     return int(found[1]) * _UNITS[found[2].upper()]
 
 

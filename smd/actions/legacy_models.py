@@ -107,18 +107,14 @@ class JobModel:
         Raises:
             ConflictError: the id is taken.
         """
-        new = NewJob(
-            job_type, str(job_id), machine_type, data or None, priority, source_job_id, metadata or None
-        )
+        new = NewJob(job_type, str(job_id), machine_type, data or None, priority, source_job_id, metadata or None)
         bridge = _ask()
         job, added = bridge.call(AddJob(new, bridge.now()))
         if not added:
             raise ConflictError(f"cannot create job '{job_id}': the id is taken", code="job_exists")
         return int(job.number)
 
-    def get_next_job(
-        self, job_type: str | None = None, machine_type: str | None = None
-    ) -> dict[str, Any] | None:
+    def get_next_job(self, job_type: str | None = None, machine_type: str | None = None) -> dict[str, Any] | None:
         """Claim the next job; its row, or None."""
         return self._claim(job_type=job_type, machine_type=machine_type)
 
@@ -189,10 +185,7 @@ class MachineEventModel:
     ) -> int:  # fmt: skip
         """Send an event; its number in the journal."""
         event = Event(
-            event_type,
-            {} if payload is None else payload,
-            source=source_machine or _machine.get(),
-            job_id=job_id,
+            event_type, {} if payload is None else payload, source=source_machine or _machine.get(), job_id=job_id
         )
         return int(getattr(_ask().send(target_machine, event), "seq", 0))
 

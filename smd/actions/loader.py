@@ -82,9 +82,7 @@ class CustomActions:
         """
         file = self._files.get(name)
         if file is None:
-            raise LoadError(
-                f"cannot find action '{name}': no file {name}{_SUFFIX}.py in the folders of actions"
-            )
+            raise LoadError(f"cannot find action '{name}': no file {name}{_SUFFIX}.py in the folders of actions")
         with self._locks[name]:
             if name not in self._loaded:
                 self._loaded[name] = _load(name, file)
@@ -148,7 +146,5 @@ def _imports_predecessor(tree: ast.Module) -> bool:
         return [node.module or ""] if isinstance(node, ast.ImportFrom) and not node.level else []
 
     return any(
-        n == legacy.PACKAGE or n.startswith(f"{legacy.PACKAGE}.")
-        for node in ast.walk(tree)
-        for n in names(node)
+        n == legacy.PACKAGE or n.startswith(f"{legacy.PACKAGE}.") for node in ast.walk(tree) for n in names(node)
     )

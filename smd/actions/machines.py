@@ -18,9 +18,7 @@ Asking = Generator[Any, Any, Outcome]
 
 STOP = "smd.stop"
 _UP = frozenset(("running", "paused"))
-_VARIABLE = re.compile(
-    r"\s*([A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z0-9_]+)*)(?:\s+as\s+([A-Za-z_][A-Za-z0-9_.]*))?\s*\Z"
-)
+_VARIABLE = re.compile(r"\s*([A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z0-9_]+)*)(?:\s+as\s+([A-Za-z_][A-Za-z0-9_.]*))?\s*\Z")
 _OPEN = re.compile(r"\{[A-Za-z_][A-Za-z0-9_.]*(?:\|[^{}]*)?\}")
 
 
@@ -66,9 +64,7 @@ def _handed(call: Call) -> dict[str, Any]:
     for item in call.params.get("context_vars") or ():
         found = _VARIABLE.match(item) if isinstance(item, str) else None
         if found is None:
-            raise ActionError(
-                f"cannot hand over {item!r:.80}: write name, path.to.name, or path.to.name as other"
-            )
+            raise ActionError(f"cannot hand over {item!r:.80}: write name, path.to.name, or path.to.name as other")
         value = call.lookup(tuple(found[1].split(".")))
         if value is MISSING or value is None:
             call.log("warning", f"start_fsm: '{found[1]}' has no value and is not handed over")
@@ -120,6 +116,4 @@ def check_machine_state(call: Call) -> Asking:
     wanted = {expected} if isinstance(expected, str) else set(map(str, expected))
     if wanted & {row.label, *row.label.split(",")}:
         return call.done()
-    return call.done(
-        call.action.events.get("unexpected"), patch=setting({"unexpected_machine_state": row.label})
-    )
+    return call.done(call.action.events.get("unexpected"), patch=setting({"unexpected_machine_state": row.label}))

@@ -18,16 +18,7 @@ from typing import Any, NamedTuple, cast
 
 from smd.actions.capture import Capture
 from smd.actions.environment import limiting, resolve_program, spawn_error
-from smd.actions.trees import (
-    MARK,
-    Process,
-    Tree,
-    become_subreaper,
-    end_marked,
-    read_process,
-    reap_orphans,
-    unbroken,
-)
+from smd.actions.trees import Process, Tree, become_subreaper, end_marked, read_process, reap_orphans, unbroken
 from smd.errors import ActionError
 
 CAP = 65536
@@ -72,15 +63,11 @@ async def run_tree(
     on_output: OnOutput | None = None,
     cap: int = CAP,
 ) -> Finished:
-    """Run a program in a session of its own and answer how it ended.
-
-    Cancelled, it raises only once the whole tree is gone.
+    """Run a program in a session of its own; how it ended. Cancelled, it raises only once the whole tree is gone.
 
     Args:
-        argv: program and arguments.
+        argv, cwd, stdin: program and arguments, the folder to run in, what it may read (else nothing).
         env: the whole environment; `SMD_ACTION=<mark>` is added.
-        cwd: folder to run in.
-        stdin: what it may read, else nothing. It need not read it.
         mark: the action's full key.
         timeout: seconds after which the tree is ended, None for never.
         kill_after: seconds from TERM to KILL.
@@ -89,29 +76,31 @@ async def run_tree(
         cap: bytes to keep of each stream.
 
     Raises:
-        ActionError: it could not be started; in words.
+        ActionError: it could not be started.
     """
-    loop = asyncio.get_running_loop()
-    started = loop.time()
-    env = {**env, "SMD_ACTION": mark}
     # A cancellation must not lose a child that is just being born, so its birth is a task of its own.
-    birth = asyncio.ensure_future(_start(argv, env, str(cwd), stdin, limits or {}, on_output, cap))
+    birth = asyncio.ensure_future(
+        _start(argv, {**env, "SMD_ACTION": mark}, str(cwd), stdin, limits or {}, on_output, cap)
+    )
     try:
-        child = await asyncio.shield(birth)
-        await asyncio.wait((child.ended,), timeout=timeout)
-        timed_out = not child.ended.done()
-        if timed_out:
-            await unbroken(_end(child, Tree(child.first, _is(mark)), kill_after))
-        elif _group_exists(child.pid):
-            await unbroken(_end(child, Tree(child.first, None), kill_after))
-        await child.drain()
-        return child.finished(timed_out=timed_out, duration=loop.time() - started)
+        return await _follow(await asyncio.shield(birth), mark, timeout, kill_after)
     except asyncio.CancelledError:
         await unbroken(_abort(birth, mark, kill_after))
         raise
     finally:
         if birth.done() and birth.exception() is None:
             birth.result().close()
+
+
+async def _follow(child: _Child, mark: str, at_most: float | None, kill_after: float) -> Finished:
+    await asyncio.wait((child.ended,), timeout=at_most)
+    timed_out = not child.ended.done()
+    if timed_out:
+        await unbroken(_end(child, Tree(child.first, _is(mark)), kill_after))
+    elif _group_exists(child.first.pid):
+        await unbroken(_end(child, Tree(child.first, None), kill_after))
+    await child.drain()
+    return child.finished(timed_out=timed_out)
 
 
 async def _abort(birth: asyncio.Future[_Child], mark: str, kill_after: float) -> None:
@@ -143,16 +132,14 @@ class _Child(asyncio.SubprocessProtocol):
     """A running program and what it has written."""
 
     def __init__(self, on_output: OnOutput | None, cap: int) -> None:
-        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._loop = asyncio.get_running_loop()
+        self._started = self._loop.time()
+        self.ended: asyncio.Future[None] = self._loop.create_future()
         self.first: Process
         self._captures = {fd: Capture(cap) for fd in _STREAMS}
         self._open = set(_STREAMS)
         self._on_output = on_output
         self._transport: asyncio.SubprocessTransport
-
-    @property
-    def pid(self) -> int:
-        return self.first.pid
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.SubprocessTransport", transport)
@@ -181,9 +168,7 @@ class _Child(asyncio.SubprocessProtocol):
 
     async def drain(self) -> None:
         """Take what the pipes still hold without waiting for their end, which others may keep from coming."""
-        pipes = {
-            fd: cast("asyncio.ReadTransport", self._transport.get_pipe_transport(fd)) for fd in self._open
-        }
+        pipes = {fd: cast("asyncio.ReadTransport", self._transport.get_pipe_transport(fd)) for fd in self._open}
         for pipe in pipes.values():
             pipe.pause_reading()
         await asyncio.sleep(0)  # what was read already is delivered first
@@ -193,9 +178,7 @@ class _Child(asyncio.SubprocessProtocol):
                 self._read_rest(fd, file.fileno())
 
     def _read_rest(self, fd: int, descriptor: int) -> None:
-        room = fcntl.fcntl(
-            descriptor, fcntl.F_GETPIPE_SZ
-        )  # what comes later than a full pipe is not the program's
+        room = fcntl.fcntl(descriptor, fcntl.F_GETPIPE_SZ)  # what comes later than a full pipe is not the program's
         with contextlib.suppress(BlockingIOError):
             while room > 0 and (data := os.read(descriptor, room)):
                 self.pipe_data_received(fd, data)
@@ -208,8 +191,9 @@ class _Child(asyncio.SubprocessProtocol):
             stdin.abort()
         self._transport.close()
 
-    def finished(self, *, timed_out: bool, duration: float) -> Finished:
+    def finished(self, *, timed_out: bool) -> Finished:
         out, err = self._captures[1], self._captures[2]
+        duration = self._loop.time() - self._started
         code = self._transport.get_returncode()
         assert code is not None  # noqa: S101 - `ended` came first
         return Finished(code, out.value(), err.value(), timed_out, duration, (out.dropped, err.dropped))
@@ -241,4 +225,4 @@ async def _start(
     return child
 
 
-__all__ = ["CAP", "MARK", "Finished", "become_subreaper", "end_marked", "reap_orphans", "run_tree"]
+__all__ = ["CAP", "Finished", "become_subreaper", "end_marked", "reap_orphans", "run_tree"]

@@ -63,11 +63,9 @@ def _next(call: Call) -> ClaimJob:
 
 def _settle_before(call: Call) -> Generator[Any, Any, tuple[str, ...]]:
     """Settle the jobs that this part of the machine took by check_database_queue; their ids."""
-    mine = [hold for hold in call.held if hold.auto and hold.region == call.region]
+    mine = [hold for hold in call.held if hold.auto and call.region in {None, hold.region}]
     for hold in mine:
-        error = (
-            None if hold.ok else str(call.context.get("last_error") or "an action failed or was cancelled")
-        )
+        error = None if hold.ok else str(call.context.get("last_error") or "an action failed or was cancelled")
         status = JobStatus.COMPLETED if hold.ok else JobStatus.FAILED
         yield SettleJob(hold.job_id, status.value, call.now, hold.epoch, error=error)
     return tuple(hold.job_id for hold in mine)
@@ -95,12 +93,7 @@ def job_value(job: Job) -> dict[str, Any]:
 def _promoted(job: Job) -> dict[str, Any]:
     """What of a job stands at the top level of the context: its ids and its data, if that is a map."""
     data = job.data if isinstance(job.data, dict) else {}
-    own = {
-        "id": job.job_id,
-        "job_id": job.job_id,
-        "source_job_id": job.source_job_id,
-        "job_type": job.job_type,
-    }
+    own = {"id": job.job_id, "job_id": job.job_id, "source_job_id": job.source_job_id, "job_type": job.job_type}
     given = {**own, **data}
     return {key: value for key, value in given.items() if value is not None and key not in ENGINE_KEYS}
 
@@ -194,11 +187,7 @@ def complete_job(call: Call) -> Asking:
 
 def fail_job(call: Call) -> Asking:
     """End a running job badly."""
-    return (
-        yield from _settle(
-            call, JobStatus.FAILED, error=str(call.params.get("reason") or "failed by its machine")
-        )
-    )
+    return (yield from _settle(call, JobStatus.FAILED, error=str(call.params.get("reason") or "failed by its machine")))
 
 
 def _settle(call: Call, status: JobStatus, **more: Any) -> Asking:
@@ -228,9 +217,7 @@ def _job_id(call: Call) -> str:
     if isinstance(given, bool) or not isinstance(given, str | int) or given == "":
         raise ActionError(f"cannot use {given!r:.60} as job_id: it must be a text or a number")
     if isinstance(given, str) and _OPEN.match(given):
-        raise ActionError(
-            f"cannot use {given} as job_id: it has no value", hint="claim a job first, or name one"
-        )
+        raise ActionError(f"cannot use {given} as job_id: it has no value", hint="claim a job first, or name one")
     return str(given)
 
 

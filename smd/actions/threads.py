@@ -109,11 +109,7 @@ class OwnThread(Generic[T]):
             self.done.set_result(result)
         else:
             # A future refuses StopIteration, and SystemExit in one would end the loop.
-            wrapped = (
-                error
-                if isinstance(error, Exception) and not isinstance(error, StopIteration)
-                else Raised(error)
-            )
+            wrapped = error if isinstance(error, Exception) and not isinstance(error, StopIteration) else Raised(error)
             self.done.set_exception(wrapped)
             self.done.exception()  # seen: an abandoned failure is nobody's warning
 

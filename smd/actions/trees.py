@@ -91,11 +91,7 @@ class Tree:
         members = roots if self._marked is None else _with_descendants(roots, everyone)
         self._known.update((each.pid, each.start) for each in members)
         for each in members:
-            if (
-                each.state == "Z"
-                and each.parent == me
-                and (self._leader is None or each.pid != self._leader.pid)
-            ):
+            if each.state == "Z" and each.parent == me and (self._leader is None or each.pid != self._leader.pid):
                 _reap(each.pid)
         return [each for each in members if each.state not in _DEAD]
 
@@ -130,9 +126,7 @@ class Tree:
             refused = [each for each in fresh if not _send(each, signal.SIGKILL if late else signal.SIGTERM)]
             told.update((each.pid, each.start) for each in members)
             if refused and late:
-                _log.warning(
-                    "cannot end processes %s: not permitted; waiting for them", [each.pid for each in refused]
-                )
+                _log.warning("cannot end processes %s: not permitted; waiting for them", [each.pid for each in refused])
                 pause = min(pause * 2, 60.0)
             await _exits(members, pause if late else max(deadline - loop.time(), 0.0))
         return len(told)

@@ -68,9 +68,7 @@ def chart_from_plain(plain: dict[str, Any], *, custom: Collection[str] | None = 
     return chart
 
 
-def _load(
-    text: str | bytes, file: str, custom: Collection[str]
-) -> tuple[Statechart | None, list[Problem], Source]:
+def _load(text: str | bytes, file: str, custom: Collection[str]) -> tuple[Statechart | None, list[Problem], Source]:
     source, problems = scan_yaml(text, file)
     if problems and source.value is None:
         return None, problems, source
@@ -78,9 +76,7 @@ def _load(
     return chart, problems + more, source
 
 
-def _build(
-    source: Source, custom: Collection[str] | None, stored: Stored
-) -> tuple[Statechart | None, list[Problem]]:
+def _build(source: Source, custom: Collection[str] | None, stored: Stored) -> tuple[Statechart | None, list[Problem]]:
     report = Report(source)
     if not isinstance(source.value, dict):
         report.add("E100", (), "a document is a mapping with the key states:, or states: and transitions:")

@@ -102,10 +102,7 @@ class ActionReader:
         for name in made.states if made else ():
             if name not in self.states:
                 self.report.add(
-                    "E202",
-                    path,
-                    f"in_state names no state: {shown(name)}",
-                    self.report.nearest(name, self.states),
+                    "E202", path, f"in_state names no state: {shown(name)}", self.report.nearest(name, self.states)
                 )
         return made
 
@@ -118,16 +115,13 @@ class ActionReader:
     def _action(self, plain: dict[str, Any], path: Path) -> Action | None:
         name = plain["type"]
         row = ACTIONS.get(name)
-        if row is not None and name not in NOT_REPLACEABLE and name in (self.custom or self.replaced):
+        if row is not None and self.custom and name in self.custom - NOT_REPLACEABLE:
             self.replaced.add(name)
         if row is not None and name not in self.replaced:
             return self._built_in(row, plain, path)
         if row is not None or self.custom is None or name in self.custom:
             return self._custom(plain, path)
-        hint = (
-            did_you_mean(name, {*ACTIONS, *self.custom})
-            or "a custom action needs its file in a folder of actions"
-        )
+        hint = did_you_mean(name, {*ACTIONS, *self.custom}) or "a custom action needs its file in a folder of actions"
         self.report.add("E301", (*path, "type"), f"unknown action type {shown(name)}", hint)
         return None
 
@@ -149,9 +143,7 @@ class ActionReader:
             custom=True,
             at=self.report.at(path),
             cond=self.expression(plain["if"], (*path, "if")) if isinstance(plain.get("if"), str) else None,
-            retry=self._retry(plain["retry"], (*path, "retry"))
-            if isinstance(plain.get("retry"), dict)
-            else None,
+            retry=self._retry(plain["retry"], (*path, "retry")) if isinstance(plain.get("retry"), dict) else None,
             repeatable=self._repeats(plain, path),
             description=str(plain.get("description") or ""),
         )
@@ -206,17 +198,11 @@ class ActionReader:
         for key, value in plain.items():
             parameter = known.get(key)
             if parameter is None:
-                hint = (
-                    did_you_mean(key, [*known, "if", "retry"]) or f"{row.name} takes {', '.join(_own(row))}"
-                )
-                self.report.add(
-                    "E302", (*path, key), f"{row.name} has no parameter {shown(key)}", hint, key=True
-                )
+                hint = did_you_mean(key, [*known, "if", "retry"]) or f"{row.name} takes {', '.join(_own(row))}"
+                self.report.add("E302", (*path, key), f"{row.name} has no parameter {shown(key)}", hint, key=True)
             elif parameter.name in found:
                 other = found[parameter.name].path[-1]
-                self.report.add(
-                    "E107", (*path, key), f"says the same as {shown(other)}", "keep one of them", key=True
-                )
+                self.report.add("E107", (*path, key), f"says the same as {shown(other)}", "keep one of them", key=True)
             else:
                 found[parameter.name] = _Given(value, (*path, key))
         return found
@@ -233,14 +219,10 @@ class ActionReader:
         try:
             return read_value(parameter, here.value)
         except ChartError as error:
-            self.report.add(
-                "E307" if error.code == "program" else "E304", here.path, error.message, error.hint
-            )
+            self.report.add("E307" if error.code == "program" else "E304", here.path, error.message, error.hint)
             return parameter.default
 
-    def _events(
-        self, row: ActionType, values: dict[str, Any], given: dict[str, _Given]
-    ) -> dict[str, str | None]:
+    def _events(self, row: ActionType, values: dict[str, Any], given: dict[str, _Given]) -> dict[str, str | None]:
         success = row.flat_success if self.flat and row.flat_success else row.success
         if row.name == "claim_job" and values["job_id"] is not None:
             success = _CLAIMED
@@ -269,21 +251,16 @@ class ActionReader:
         if row.name == "assign" and values["set"]:
             place = given["set"].path
             pairs = [
-                (tuple(key.split(".")), self.expression(text, (*place, key)))
-                for key, text in values["set"].items()
+                (tuple(key.split(".")), self.expression(text, (*place, key))) for key, text in values["set"].items()
             ]
             return tuple(pair for pair in pairs if pair[1] is not None)
         return None
 
-    def _shell(
-        self, values: dict[str, Any], path: Path
-    ) -> tuple[ShellProgram, tuple[Placeholder, ...]] | None:
+    def _shell(self, values: dict[str, Any], path: Path) -> tuple[ShellProgram, tuple[Placeholder, ...]] | None:
         def compiled() -> tuple[ShellProgram, tuple[Placeholder, ...]]:
             shell, dash = values["shell"], values["allow_dash"]
             program = compile_shell(values["command"], shell=shell, allow_dash=dash)
-            return program, tuple(
-                compile_placeholder(slot.placeholder, fallback=True) for slot in program.slots
-            )
+            return program, tuple(compile_placeholder(slot.placeholder, fallback=True) for slot in program.slots)
 
         return self.report.attempt("E306", path, compiled)
 

@@ -123,14 +123,10 @@ class Builder:
     def _finish_tree(self) -> None:
         document = self.document
         if document.initial is not None and document.initial_state is not None:
-            self.report.add(
-                "E107", ("initial_state",), "says the same as 'initial'", "keep one of them", key=True
-            )
+            self.report.add("E107", ("initial_state",), "says the same as 'initial'", "keep one of them", key=True)
         key = "initial" if document.initial is not None else "initial_state"
         default = DEFAULT_INITIAL if self.flat else None
-        self.tree.finish(
-            document.initial if document.initial is not None else document.initial_state, (key,), default
-        )
+        self.tree.finish(document.initial if document.initial is not None else document.initial_state, (key,), default)
 
     def _fill_states(self) -> None:
         for state, part, path in self.tree.declared.values():
@@ -153,19 +149,11 @@ class Builder:
         self._flat_plain[state.id] = self.plain["actions"][name]
         if state.sequence:
             self.report.add(
-                "E107",
-                path,
-                f"the state {shown(state.id)} already has actions:",
-                "keep one of them",
-                key=True,
+                "E107", path, f"the state {shown(state.id)} already has actions:", "keep one of them", key=True
             )
         elif state.is_history or (state.kind == FINAL and state.parent is not self.tree.root):
             self.report.add(
-                "E203",
-                path,
-                f"{shown(state.id)} cannot have actions",
-                "only states that last have them",
-                key=True,
+                "E203", path, f"{shown(state.id)} cannot have actions", "only states that last have them", key=True
             )
         state.sequence = actions
 
@@ -174,11 +162,7 @@ class Builder:
             own = self.plain.get("states")
             for part in path[1:] if isinstance(own, dict) else ():
                 own = (own or {}).get(part)
-            own = (
-                {key: value for key, value in own.items() if key != "states"}
-                if isinstance(own, dict)
-                else None
-            )
+            own = {key: value for key, value in own.items() if key != "states"} if isinstance(own, dict) else None
             children = [child.id for child in state.children]
             rows, actions = self.transitions.rows[state.id], self._flat_plain.get(state.id)
             definition = [state.kind, state.busy, own, children, actions, rows]
@@ -245,11 +229,7 @@ class Builder:
         return groups
 
     def _contracts(self) -> Iterable[Expression]:
-        return [
-            e
-            for n, part in enumerate(self.document.contracts or ())
-            if (e := self._contract(part, n)) is not None
-        ]
+        return [e for n, part in enumerate(self.document.contracts or ()) if (e := self._contract(part, n)) is not None]
 
     def _contract(self, part: ContractPart, index: int) -> Expression | None:
         path = ("contracts", index)
@@ -257,9 +237,7 @@ class Builder:
             self.report.add("E104", path, "a contract has one of the keys 'always' and 'invariant'")
             return None
         key = "always" if part.always is not None else "invariant"
-        return self.actions.expression(
-            part.always if part.always is not None else part.invariant, (*path, key)
-        )
+        return self.actions.expression(part.always if part.always is not None else part.invariant, (*path, key))
 
     def _restart(self, part: RestartPart | None) -> Restart:
         part = part or RestartPart()

@@ -6,11 +6,10 @@ What is wrong is cut out, so that the builder can go on with the rest and find i
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
 
 from smd.document.report import Report
 from smd.document.schema import (
@@ -21,9 +20,9 @@ from smd.document.schema import (
     InitialPart,
     RestartPart,
     RowPart,
+    ShapeError,
     StatePart,
     TransitionPart,
-    duration_fault,
 )
 from smd.problems import shown
 
@@ -57,9 +56,7 @@ class Trimmed:
 
     def _copy(self, value: Any, path: Path, new: Path) -> Any:
         if isinstance(value, dict):
-            return {
-                k: self._entry(v, (*path, k), (*new, k)) for k, v in value.items() if self._stays((*path, k))
-            }
+            return {k: self._entry(v, (*path, k), (*new, k)) for k, v in value.items() if self._stays((*path, k))}
         if isinstance(value, list):
             kept = [index for index in range(len(value)) if (*path, index) not in self.bad]
             self._kept[new] = kept
@@ -120,7 +117,7 @@ def check_part(report: Report, model: type[BaseModel], value: Any, path: Path) -
         return None
 
 
-def _place(value: Any, detail: ErrorDetails) -> tuple[Path, bool]:
+def _place(value: Any, detail: Mapping[str, Any]) -> tuple[Path, bool]:
     """Path of an error without the tags of unions, and whether its key is meant.
 
     A missing key belongs to the mapping that lacks it.
@@ -139,23 +136,24 @@ def _has(value: Any, part: str | int) -> bool:
     return isinstance(value, list) and isinstance(part, int) and part < len(value)
 
 
-def _tell(report: Report, detail: ErrorDetails, path: Path, model: type[BaseModel], *, is_key: bool) -> None:
+def _tell(report: Report, detail: Mapping[str, Any], path: Path, model: type[BaseModel], *, is_key: bool) -> None:
     kind, value, ctx = detail["type"], detail["input"], detail.get("ctx", {})
-    code, hint = "E102", str(ctx.get("hint", ""))
+    code, hint = "E102", ""
     if kind == "extra_forbidden":
         known = keys_of(_model_at(model, path[:-1]))
         code, message = "E101", "unknown key"
         hint = report.nearest(str(path[-1]), known) or f"known here: {', '.join(known)}"
     elif kind == "missing":
         code, message = "E104", f"the key {str(detail['loc'][-1])!r} is missing"
-    elif kind == "duration":
-        code, message = "E105", duration_fault(str(ctx["why"]), value)
+    elif isinstance(ctx.get("error"), ShapeError):
+        fault = ctx["error"]
+        code, message, hint = fault.code, fault.message, fault.hint
     elif kind in _WORDS or kind.startswith("union_tag"):
         code, message = "E103", f"must be {_WORDS.get(kind) or _expected(ctx)} (got {shown(value)})"
         hint = f"write {_BOOLEANS[value]}" if kind == "bool_type" and value in [*_BOOLEANS] else ""
     else:
         message = f"{_rule(kind, ctx) or detail['msg']} (got {shown(value)})"
-        hint = hint or report.nearest(str(value), _CHOICE.findall(str(ctx.get("expected", ""))))
+        hint = report.nearest(str(value), _CHOICE.findall(str(ctx.get("expected", ""))))
     report.add(code, path, message, hint, key=is_key)
 
 

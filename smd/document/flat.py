@@ -68,6 +68,4 @@ def states_by_use(document: DocumentPart) -> list[str]:
 
 def leads_elsewhere(state: str, rows: Iterable[RowPart]) -> bool:
     """A row from this very state (not from `*`) leads to another one."""
-    return any(
-        state in names_in(row.from_) and any(target != state for target in names_in(row.to)) for row in rows
-    )
+    return any(state in names_in(row.from_) and any(target != state for target in names_in(row.to)) for row in rows)

@@ -29,10 +29,7 @@ _SHAPES: dict[Value, dict[str, Any]] = {
     Value.NAMES: {"anyOf": [_TEXT, {"type": "array", "items": _TEXT, "minItems": 1}]},
     Value.ARGV: {"type": "array", "items": {"type": ["string", "number"]}, "minItems": 1},
     Value.SHELL: _TEXT,
-    Value.EXPRESSIONS: {
-        "type": "object",
-        "additionalProperties": {"type": ["string", "number", "boolean", "null"]},
-    },
+    Value.EXPRESSIONS: {"type": "object", "additionalProperties": {"type": ["string", "number", "boolean", "null"]}},
     Value.EVENT: {"type": ["string", "null"]},
     Value.EVENTS: {"type": "object", "additionalProperties": _TEXT},
     Value.PATHS: {"type": "array", "items": _TEXT},

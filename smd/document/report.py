@@ -34,9 +34,7 @@ class Report:
         self.back: Callable[[Path], Path] | None = None
         self.lost_states = False
 
-    def add(
-        self, code: str, path: Sequence[str | int], message: str, hint: str = "", *, key: bool = False
-    ) -> None:
+    def add(self, code: str, path: Sequence[str | int], message: str, hint: str = "", *, key: bool = False) -> None:
         """Note a problem at the value at `path`, or at its key; beyond `MAX_PROBLEMS` they are dropped."""
         if len(self.problems) >= MAX_PROBLEMS:
             return

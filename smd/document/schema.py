@@ -9,21 +9,13 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag
-from pydantic_core import PydanticCustomError
 
 from smd.errors import ChartError
 from smd.problems import shown
 from smd.statechart.durations import parse_duration
 
 STATE_TYPES = ("atomic", "compound", "parallel", "final", "history")
-_TAGS = {
-    str: "<text>",
-    dict: "<mapping>",
-    list: "<list>",
-    int: "<number>",
-    float: "<number>",
-    type(None): "<null>",
-}
+_TAGS = {str: "<text>", dict: "<mapping>", list: "<list>", int: "<number>", float: "<number>", type(None): "<null>"}
 _DURATION_SCHEMA = {
     "anyOf": [{"type": "number", "exclusiveMinimum": 0}, {"type": "string"}],
     "examples": ["500ms", "30s", "1h30m", "PT5M"],
@@ -38,9 +30,17 @@ def tag_of(value: object) -> str | None:
 _BY_TYPE = Discriminator(tag_of)
 
 
+class ShapeError(ValueError):
+    """What a validator of this file finds: the problem's message, hint and code."""
+
+    def __init__(self, message: str, hint: str = "", code: str = "E102") -> None:
+        super().__init__(message)
+        self.message, self.hint, self.code = message, hint, code
+
+
 def _name(value: str) -> str:
     if not value or not value.isprintable() or len(value.encode()) > 255:
-        raise PydanticCustomError("name", "must be one line of 1 to 255 bytes")
+        raise ShapeError(f"must be one line of 1 to 255 bytes (got {shown(value)})")
     return value
 
 
@@ -48,7 +48,7 @@ def _duration(value: object) -> float:
     try:
         return parse_duration(value)
     except ChartError as error:
-        raise PydanticCustomError("duration", "{why}", {"why": error.message, "hint": error.hint}) from error
+        raise ShapeError(duration_fault(error.message, value), error.hint, "E105") from error
 
 
 def duration_fault(why: str, value: object) -> str:
@@ -60,9 +60,7 @@ def duration_fault(why: str, value: object) -> str:
 def _limit(value: str) -> str:
     burst, separator, interval = value.partition(" in ")
     if not separator or not burst.isdecimal() or not 0 < len(burst) < 10 or int(burst) < 1:
-        raise PydanticCustomError(
-            "limit", "must be a number of starts and a duration", {"hint": "write 5 in 1m"}
-        )
+        raise ShapeError(f"must be a number of starts and a duration (got {shown(value)})", "write 5 in 1m")
     _duration(interval)
     return value
 
@@ -103,9 +101,7 @@ Target = Annotated[
     Annotated[Name, Tag("<text>")]
     | Annotated[TransitionPart, Tag("<mapping>")]
     | Annotated[
-        list[
-            Annotated[Annotated[Name, Tag("<text>")] | Annotated[TransitionPart, Tag("<mapping>")], _BY_TYPE]
-        ],
+        list[Annotated[Annotated[Name, Tag("<text>")] | Annotated[TransitionPart, Tag("<mapping>")], _BY_TYPE]],
         Tag("<list>"),
     ],
     _BY_TYPE,
@@ -147,9 +143,7 @@ class InitialPart(Part):
 
 
 Initial = Annotated[
-    Annotated[Name, Tag("<text>")]
-    | Annotated[list[Name], Tag("<list>")]
-    | Annotated[InitialPart, Tag("<mapping>")],
+    Annotated[Name, Tag("<text>")] | Annotated[list[Name], Tag("<list>")] | Annotated[InitialPart, Tag("<mapping>")],
     _BY_TYPE,
 ]
 
@@ -168,8 +162,7 @@ class StatePart(Part):
     always: Target | None = None
     after: dict[Name, After] | None = None
     busy: Annotated[
-        Literal["restart", "queue", "ignore"] | None,
-        Field(description="what re-entry does to a running action"),
+        Literal["restart", "queue", "ignore"] | None, Field(description="what re-entry does to a running action")
     ] = None
     deep: bool = False
     default: Initial | None = None
@@ -182,9 +175,7 @@ class EventPart(Part):
     description: str | None = None
     payload: Annotated[dict[str, Any] | None, Field(description="JSON Schema of the payload")] = None
     priority: Literal["high", "normal", "low"] = "normal"
-    context_map: Annotated[
-        dict[Name, Name] | None, Field(description="context key to dotted path in the event")
-    ] = None
+    context_map: Annotated[dict[Name, Name] | None, Field(description="context key to dotted path in the event")] = None
 
 
 class RestartPart(Part):

@@ -65,9 +65,7 @@ class TransitionReader:
             elif key == "transitions":
                 self._read_rows(document.transitions or (), value)
         if self._count > MAX_TRANSITIONS:
-            self.report.add(
-                "E006", ("transitions",), f"more than {MAX_TRANSITIONS} transitions", _FEWER, key=True
-            )
+            self.report.add("E006", ("transitions",), f"more than {MAX_TRANSITIONS} transitions", _FEWER, key=True)
 
     def _read_rows(self, rows: Iterable[RowPart], plain: list[Any]) -> None:
         for index, row in enumerate(rows):
@@ -162,9 +160,7 @@ class TransitionReader:
         self._count += 1
         if self._count > MAX_TRANSITIONS:
             return
-        first = next(
-            (n for n, action in enumerate(body.content) if action.kind != Kind.INSTANT), len(body.content)
-        )
+        first = next((n for n, action in enumerate(body.content) if action.kind != Kind.INSTANT), len(body.content))
         transition = Transition(
             source,
             events,
@@ -220,9 +216,7 @@ class TransitionReader:
     def _set_restart(self, state: State, event: str, on_restart: str, path: Path) -> None:
         known = next(timer for timer in state.timers if timer.event == event)
         if (state.id, event) in self._explicit and known.on_restart != on_restart:
-            self.report.add(
-                "E107", path, f"the timer {event} of this state already has on_restart: {known.on_restart}"
-            )
+            self.report.add("E107", path, f"the timer {event} of this state already has on_restart: {known.on_restart}")
             return
         self._explicit.add((state.id, event))
         state.timers = tuple(t._replace(on_restart=on_restart) if t is known else t for t in state.timers)
@@ -236,9 +230,7 @@ def _each(target: Any, path: Path) -> Iterator[tuple[Any, Path]]:
 
 
 def _may_head(state: State) -> bool:
-    return state.kind == ATOMIC or (
-        state.kind == FINAL and state.parent is not None and state.parent.parent is None
-    )
+    return state.kind == ATOMIC or (state.kind == FINAL and state.parent is not None and state.parent.parent is None)
 
 
 def _at(plain: Any, path: Path) -> Any:

@@ -65,18 +65,12 @@ class Tree:
     def add(self, name: str, part: StatePart, path: Path, parent: State) -> None:
         """Add a state and all below it; an id that is taken is a problem, what is below it still is read."""
         if name == "*":
-            self.report.add(
-                "E102", path, "a state cannot be named '*'", "that means any state in from:", key=True
-            )
+            self.report.add("E102", path, "a state cannot be named '*'", "that means any state in from:", key=True)
         if name in self.declared:
             first = self.report.at(self.declared[name].path).rsplit(":", 2)[1:]
             where = f"; it stands first in line {first[0]}" if first else ""
             self.report.add(
-                "E201",
-                path,
-                f"the state {shown(name)} stands twice",
-                f"names are unique in a chart{where}",
-                key=True,
+                "E201", path, f"the state {shown(name)} stands twice", f"names are unique in a chart{where}", key=True
             )
         else:
             state = State(name, _kind_of(part), parent)
@@ -126,24 +120,18 @@ class Tree:
         if "." in name:
             last = name.rsplit(".", 1)[1]
             candidates = [
-                d.state
-                for d in self.declared.values()
-                if d.state.id == last or name.endswith(f".{d.state.id}")
+                d.state for d in self.declared.values() if d.state.id == last or name.endswith(f".{d.state.id}")
             ]
             fitting = [s for s in candidates if f".{_full_name(s)}".endswith(f".{name}")]
             if len(fitting) == 1:
                 return fitting[0]
-        self.report.add(
-            "E202", path, f"unknown state {shown(name)}", self.report.nearest(name, self.declared)
-        )
+        self.report.add("E202", path, f"unknown state {shown(name)}", self.report.nearest(name, self.declared))
         return None
 
     def find_all(self, names: str | list[str] | None, path: Path) -> tuple[State, ...]:
         """The states of several names that can be active together."""
         listed = isinstance(names, list)
-        found = [
-            self.find(name, (*path, index) if listed else path) for index, name in enumerate(names_in(names))
-        ]
+        found = [self.find(name, (*path, index) if listed else path) for index, name in enumerate(names_in(names))]
         states = tuple(dict.fromkeys(state for state in found if state is not None))
         for one, two in ((a, b) for n, a in enumerate(states) for b in states[n + 1 :]):
             if not _orthogonal(one, two):
@@ -169,9 +157,7 @@ class Tree:
                 self._excess(state, key, path)
         inner = [child for child in state.children if not child.is_history]
         if state.kind in {COMPOUND, PARALLEL} and not inner:
-            self.report.add(
-                "E203", path, f"a {state.kind} state needs at least one state in states:", key=True
-            )
+            self.report.add("E203", path, f"a {state.kind} state needs at least one state in states:", key=True)
         if state.kind == FINAL:
             self._check_final(declared)
         if state.is_history and state.parent is self.root:
@@ -238,9 +224,7 @@ class Tree:
                 self.report.add("E204", place, "the default of a history state cannot be a history state")
             elif parent not in _ancestors(target):
                 self.report.add(
-                    "E204",
-                    place,
-                    f"{shown(target.id)} does not lie in {shown(parent.id)}, as the history does",
+                    "E204", place, f"{shown(target.id)} does not lie in {shown(parent.id)}, as the history does"
                 )
             elif state.kind == HISTORY_SHALLOW and target.parent is not parent:
                 self.report.add(

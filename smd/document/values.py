@@ -121,9 +121,7 @@ def _expressions(_parameter: Parameter, value: Any) -> dict[str, str]:
         if not all(key.split(".")):
             raise ChartError(f"{shown(key)} is not a context key")
         if isinstance(text, dict | list):
-            raise ChartError(
-                f"{key} must be an expression (got {shown(text)})", hint="use set_context for a constant"
-            )
+            raise ChartError(f"{key} must be an expression (got {shown(text)})", hint="use set_context for a constant")
     return {key: text if isinstance(text, str) else json.dumps(text) for key, text in value.items()}
 
 

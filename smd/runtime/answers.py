@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 from typing import Any, NamedTuple
+
+from smd.statechart.model import Statechart
 
 
 class Answer(NamedTuple):
@@ -74,3 +77,12 @@ class MachineView(NamedTuple):
     def plain(self) -> dict[str, Any]:
         """The JSON form."""
         return self._asdict()
+
+
+def nearest_events(chart: Statechart, event_type: str) -> str:
+    """A hint with the event types of the chart nearest to a name."""
+    known = {*chart.events, *(d for d in chart.descriptors if "*" not in d and "(" not in d)}
+    near = difflib.get_close_matches(event_type, known, n=3)
+    if near:
+        return f"did you mean {' or '.join(repr(n) for n in near)}?"
+    return f"it knows {', '.join(sorted(known)[:8])}" if known else "it knows none"

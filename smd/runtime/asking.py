@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Generator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from smd import codec
@@ -50,7 +49,7 @@ def call_for(machine: Machine, chart: Statechart, snapshot: Snapshot, record: Se
         machine=snapshot.machine, life=snapshot.life, state=record.state, key=key,
         full_key=f"{machine.supervisor.store_id}/{key}", attempt=record.attempt, action=action,
         params=params if isinstance(params, dict) else {}, context=snapshot.context, event=record.event, lookup=look,
-        held=snapshot.held, now=now, work_folder=Path(machine.work_folder), log=machine.log, output=machine.output,
+        held=snapshot.held, now=now, work_folder=machine.work_folder, log=machine.log, output=machine.output,
     )  # fmt: skip
 
 
@@ -118,7 +117,7 @@ def _start_child(turn: Turn, operation: StartChild) -> Recipe:
     yield PutChart(chart.hash, codec.dumps(chart.source))
     row = MachineRow(
         operation.name, 0, chart.hash, "stopped", 0, parent=operation.parent, linked=operation.linked,
-        initial_context=json.dumps(operation.context).encode(), origin=origin, work_folder=parent.work_folder,
+        initial_context=json.dumps(operation.context).encode(), origin=origin, work_folder=str(parent.work_folder),
         owner_epoch=0, last_event=operation.key,
     )  # fmt: skip
     existing = yield CreateMachine(row)

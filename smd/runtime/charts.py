@@ -68,13 +68,13 @@ class Charts:
         except OSError as error:
             raise ChartError(f"cannot read '{path}': {error.strerror}") from error
 
-    def resolve(self, path: str, work_folder: str) -> Path:
+    def resolve(self, path: str, work_folder: Path) -> Path:
         """A path given by a machine or a request, which must lie under a configured folder.
 
         Raises:
             ChartError: it leads elsewhere.
         """
-        full = (Path(work_folder) / path).resolve()
+        full = (work_folder / path).resolve()
         if not any(full.is_relative_to(root) for root in self._roots):
             folders = ", ".join(map(str, self._roots)) or "none"
             raise ChartError(f"cannot load '{path}': it lies outside the configured folders ({folders})")

@@ -11,8 +11,10 @@ from smd.errors import ChartError, MachineError
 from smd.statechart.configuration import configuration_of
 from smd.statechart.effects import CONTROL, Effect, Settle
 from smd.statechart.event import Event, Hold
+from smd.statechart.expression import ExpressionError
 from smd.statechart.interpreter import initial, macrostep
 from smd.statechart.model import Statechart
+from smd.statechart.scope import Moment
 from smd.statechart.sequence import NOT_STARTED
 from smd.statechart.snapshot import READY, RUNNING, Sequence, Snapshot, Timer
 from smd.statechart.step import Step
@@ -55,6 +57,20 @@ def advance(chart: Statechart, snapshot: Snapshot | None, event: Event, now: flo
             _rearm(chart, snapshot, now, event.payload.get("down_since"))._replace(version=snapshot.version + 1)
         )
     return _control(snapshot._replace(version=snapshot.version + 1))
+
+
+def breach(chart: Statechart, snapshot: Snapshot, now: float) -> str | None:
+    """The first contract that does not hold after a step, in words; None when all do."""
+    moment = Moment(snapshot, snapshot.context, snapshot.configuration.ids, now)
+    for contract in chart.contracts:
+        try:
+            if contract.test(snapshot.context, None, moment):
+                continue
+            why = "does not hold"
+        except ExpressionError as error:
+            why = f"cannot be evaluated: {error.message}"
+        return f"contract '{contract.text}' {why}"
+    return None
 
 
 def failed(snapshot: Snapshot) -> Snapshot:

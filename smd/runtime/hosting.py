@@ -78,6 +78,7 @@ class Hosting:
         supervisor.machines.pop(machine.name, None)
         supervisor.timers.set(machine.name, None)
         supervisor.queue.forget(machine)
+        supervisor.restarts.forget(machine.name)
         supervisor.queue.released()
         reports.terminated(supervisor, machine)
 
@@ -147,6 +148,8 @@ class Hosting:
                 machine.align(resumed=True)
             machine.wake = machine.watches()
             machine.go_on()
+            if machine.status == "failed":
+                supervisor.restarts.ended(machine)
         return len(supervisor.machines)
 
     async def _restore(self, row: MachineRow) -> None:
@@ -223,6 +226,11 @@ class Hosting:
         reports.report(supervisor, machine, result, old_status)
         if result.status != old_status and result.status not in {"running", "paused"}:
             self._stop_linked(machine)
+            supervisor.restarts.ended(machine)
+
+    def begin(self, machine: Machine) -> None:
+        """Begin a new life without waiting for it."""
+        self._spawn(self._supervisor.fresh(machine))
 
     def _stop_linked(self, parent: Machine) -> None:
         for child in self._supervisor.machines.values():

@@ -8,6 +8,7 @@ and if the inbox is not empty the next turn is submitted. An idle machine is a f
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from smd.errors import BusyError, OutcomeUnknownError, SmdError, StoreError
@@ -60,7 +61,7 @@ class Machine:
         self.restarts = row.restarts
         self.since = row.since
         self.last_event = row.last_event
-        self.work_folder = row.work_folder or str(supervisor.work_folder)
+        self.work_folder = Path(row.work_folder) if row.work_folder else supervisor.work_folder
         self.inbox = Inbox()
         self.parked: list[Item] = []
         self.running: dict[tuple[str, int], Running] = {}

@@ -28,12 +28,12 @@ from smd.runtime.inbox import LIMIT
 from smd.runtime.logs import MachineLogs
 from smd.runtime.machine import Machine
 from smd.runtime.queue import Queue
+from smd.runtime.restarts import Restarts
 from smd.runtime.timers import Timers
 from smd.runtime.units import Once, ask_one
 from smd.runtime.views import view_of
 from smd.runtime.working import Working
 from smd.statechart.event import HIGH, Event
-from smd.statechart.model import Statechart
 from smd.statechart.snapshot_json import to_plain
 from smd.store.base import AddJob, SettleJob, Store
 
@@ -72,6 +72,7 @@ class Supervisor:
         self.timers = Timers(clock, self._alarm)
         self.working = Working(self)
         self.hosting = Hosting(self)
+        self.restarts = Restarts(self)
         self.bridge = Bridge(self)
         self.started_at = clock.now()
         self.loop = asyncio.get_running_loop()
@@ -93,16 +94,6 @@ class Supervisor:
                 f"cannot find machine '{name}': there is none of that name", code="unknown_machine", hint=hint
             )
         return machine
-
-    def nearest_events(self, chart: Statechart, event_type: str) -> str:
-        """A hint with the event types of the chart nearest to a name."""
-        known = {*chart.events, *(d for d in chart.descriptors if "*" not in d and "(" not in d)}
-        near = difflib.get_close_matches(event_type, known, n=3)
-        return (
-            f"did you mean {' or '.join(repr(n) for n in near)}?"
-            if near
-            else f"it knows {', '.join(sorted(known)[:8])}"
-        )
 
     def post(
         self,
@@ -183,10 +174,11 @@ class Supervisor:
                 f"cannot start '{name}': it is {machine.status}", code=f"already_{machine.status}", hint=hint
             )
         if machine.snapshot is None or machine.status == "finished":
-            return await self._fresh(machine)
+            return await self.fresh(machine)
         return await self.control(name, control.RESUME)
 
-    async def _fresh(self, machine: Machine) -> MachineView:
+    async def fresh(self, machine: Machine) -> MachineView:
+        """Begin a new life of a machine that does not run."""
         row = await self.store.machine(machine.name)
         context = codec.loads(row.initial_context) if row is not None else {}
         return await self.control(machine.name, control.START, {"context": context, "chart": machine.chart.hash})
@@ -207,7 +199,7 @@ class Supervisor:
         machine = self.find(name)
         if machine.status in {"running", "paused"}:
             await self.stop(name)
-        return await self._fresh(machine)
+        return await self.fresh(machine)
 
     async def pause(self, name: str, *, now: bool = False) -> MachineView:
         """Let the machine hold still; a running action ends and its outcome waits, or with `now` is cancelled.
@@ -238,6 +230,7 @@ class Supervisor:
             ConflictError: it has not failed.
         """
         self._running(name, "reset", {"failed"})
+        self.restarts.forget(name)
         return await self.control(name, control.RESET)
 
     def _running(self, name: str, verb: str, legal: set[str]) -> Machine:
@@ -260,7 +253,7 @@ class Supervisor:
         if (path is None) == (text is None):
             raise RequestError("cannot add a machine: give either a path or a text")
         if path is not None:
-            chart, origin = self.charts.load(self.charts.resolve(path, str(self.work_folder)))
+            chart, origin = self.charts.load(self.charts.resolve(path, self.work_folder))
         else:
             chart, origin = self.charts.parse(text or "", "request"), ""
         machine = await self.hosting.create(chart, name, context or {}, origin)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from smd import codec
 from smd.errors import ConflictError, MachineError, SmdError
 from smd.runtime import control
-from smd.runtime.answers import Answer
+from smd.runtime.answers import Answer, nearest_events
 from smd.runtime.asking import ask
 from smd.runtime.inbox import Item
 from smd.runtime.result import Result, tell_parent
@@ -196,6 +196,9 @@ class Turn:
             why = f"cannot handle '{item.event.type}': {type(error).__name__}: {error}"
             self._fail(item, MachineError(why, code="internal"))
         else:
+            if chart.contracts and (breach := control.breach(chart, step.snapshot, self.now)):
+                self._fail(item, MachineError(f"cannot accept '{item.event.type}': {breach}", code="contract_broken"))
+                return None
             if not self.one_by_one or len(codec.canonical(to_plain(step.snapshot))) <= CONTEXT_LIMIT:
                 return step
             self._fail(item, MachineError(
@@ -248,7 +251,7 @@ class Turn:
         states = step.snapshot.configuration.leaf_ids
         if not step.code:
             return Answer(name, kind, seq, step.disposition, states, old)
-        hint = self.machine.supervisor.nearest_events(self.result.chart, kind) if step.code == "unknown_event" else ""
+        hint = nearest_events(self.result.chart, kind) if step.code == "unknown_event" else ""
         return Answer(name, kind, seq, step.disposition, states, old, step.reason, step.code, hint)
 
     def _record(

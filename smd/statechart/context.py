@@ -56,9 +56,19 @@ def apply_patch(context: dict[str, Any], patch: Iterable[Change]) -> dict[str, A
     Raises:
         ActionError: a path leads through something that is not a map.
     """
+    owned = False
     for change in patch:
         path = tuple(change[1])
-        context = set_path(context, path, change[2]) if change[0] == "set" else unset_path(context, path)
+        if len(path) > 1:
+            context = set_path(context, path, change[2]) if change[0] == "set" else unset_path(context, path)
+            owned = owned or change[0] == "set"
+            continue
+        if not owned:
+            context, owned = context.copy(), True
+        if change[0] == "set":
+            context[path[0]] = change[2]
+        else:
+            context.pop(path[0], None)
     return context
 
 

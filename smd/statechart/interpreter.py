@@ -300,7 +300,8 @@ def _take(run: Run, microstep: Microstep) -> None:
     """SCXML's microstep: exitStates, executeTransitionContent, enterStates."""
     run.count_microstep()
     run.taken.append(microstep.taken(run.event.type))
-    run.history = {**run.history, **record_history(microstep.exited, run.configuration.states)}
+    if microstep.remembers:
+        run.history = {**run.history, **record_history(microstep.exited, run.configuration.states)}
     for state, block in microstep.exits:
         execute_block(run, block, state.id)
         run.active.discard(state.id)

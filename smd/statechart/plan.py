@@ -22,6 +22,9 @@ from smd.statechart.scope import Moment
 from smd.statechart.selection import candidates, remove_conflicting_transitions
 from smd.statechart.sets import History, compute_entry_set, compute_exit_set
 
+_TRACES = 16
+"""Event types for which a microstep remembers its trace entry; a wildcard may bring any number."""
+
 
 class Done(NamedTuple):
     """A done event to raise once `final` was entered, for `state`."""
@@ -39,10 +42,12 @@ class Microstep:
         entries: (state, blocks), outermost first; the blocks are the entry block, then initial or history content.
         done: done events by the final state whose entry raises them.
         ends: a top-level final state that is entered.
+        left, again: ids of the states left, and of those entered again.
+        remembers: a history state must record what is left.
         simple: pure operations when nothing else is to be done, else None.
     """
 
-    __slots__ = ("content", "done", "ends", "entered", "entries", "exited", "exits", "heads", "simple", "sources",
+    __slots__ = ("_traces", "again", "content", "done", "ends", "entered", "entries", "exited", "exits", "heads", "left", "remembers", "simple", "sources",
                  "target", "transitions")  # fmt: skip
 
     def __init__(
@@ -51,6 +56,10 @@ class Microstep:
     ) -> None:  # fmt: skip
         self.transitions = transitions
         self.sources = tuple(t.source.id for t in transitions)
+        self.left = frozenset(s.id for s in exited)
+        self.again = frozenset(s.id for s in exited if s in set(entered))
+        self.remembers = any(c.is_history for s in exited for c in s.children)
+        self._traces: dict[str, Taken] = {}
         self.exited = exited
         self.entered = frozenset(entered)
         self.exits = tuple((s, compiled(s.exit)) for s in exited)
@@ -76,8 +85,13 @@ class Microstep:
 
     def taken(self, event_type: str) -> Taken:
         """The trace entry."""
-        entered = tuple(s.id for s, _ in self.entries)
-        return Taken(event_type, self.sources, tuple(s.id for s in self.exited), entered)
+        known = self._traces.get(event_type)
+        if known is None:
+            entered = tuple(s.id for s, _ in self.entries)
+            known = Taken(event_type, self.sources, tuple(s.id for s in self.exited), entered)
+            if len(self._traces) < _TRACES:
+                self._traces[event_type] = known
+        return known
 
 
 def _needs_care(state: State) -> bool:

@@ -91,8 +91,7 @@ def leave(run: Run, microstep: Microstep) -> None:
     """Forget the records and timers of states that are left; deadlines of `wait_for_jobs` survive a re-entry."""
     if not microstep.exited:
         return
-    left = {s.id for s in microstep.exited}
-    again = {s.id for s in microstep.exited if s in microstep.entered}
+    left, again = microstep.left, microstep.again
     for record in run.sequences:
         if record.state in left:
             run.freed = True
@@ -100,8 +99,10 @@ def leave(run: Run, microstep: Microstep) -> None:
                 run.mark_failed(record.state)
             if run.external is None:
                 run.external = record.event
-    run.sequences = tuple(r for r in run.sequences if r.state not in left)
-    run.timers = tuple(t for t in run.timers if t.state not in left or (t.kind == "wait" and t.state in again))
+    if run.sequences:
+        run.sequences = tuple([r for r in run.sequences if r.state not in left])
+    if run.timers:
+        run.timers = tuple([t for t in run.timers if t.state not in left or (t.kind == "wait" and t.state in again)])
 
 
 def enter(run: Run, state: State, microstep: Microstep) -> None:
@@ -116,13 +117,20 @@ def enter(run: Run, state: State, microstep: Microstep) -> None:
     head = list(state.heads).index(leading) if leading is not None else -1
     if state.sequence or head >= 0:
         record = Sequence(state.id, entry, NOT_STARTED, 1, READY, run.external, False, head, 0, run.direct)
-        order = run.chart.states
-        run.sequences = tuple(sorted((*run.sequences, record), key=lambda r: order[r.state].order))
+        run.sequences = _in_order(run, (*run.sequences, record)) if run.sequences else (record,)
+
+
+def _in_order(run: Run, records: tuple[Sequence, ...]) -> tuple[Sequence, ...]:
+    order = run.chart.states
+    return tuple(sorted(records, key=lambda r: order[r.state].order))
 
 
 def put(run: Run, old: Sequence, new: Sequence | None) -> None:
     """Replace a record, or remove it."""
-    run.sequences = tuple(r for r in (new if r is old else r for r in run.sequences) if r is not None)
+    if len(run.sequences) == 1:
+        run.sequences = () if new is None else (new,)
+    else:
+        run.sequences = tuple([r for r in [new if r is old else r for r in run.sequences] if r is not None])
 
 
 def sleep(run: Run, record: Sequence, seconds: float, what: str) -> None:
@@ -161,7 +169,7 @@ def _start(run: Run, record: Sequence) -> None:
     else:
         run.started.add(record.state)
         run.loop = ((*visited, record.state), turns)
-        put(run, record, record._replace(index=0))
+        put(run, record, record.moved(0, READY))
         return
     put(run, record, record._replace(phase=SLEEPING))
     sleep(run, record, delay, "pace")
@@ -205,7 +213,7 @@ def _begin(run: Run, record: Sequence, action: Action, state: State) -> Answer |
         return None
     if action.watch == "events" and _already_here(run, record, action):
         return answer(run, record._replace(direct=False), state, action.events.get("success"), old=record)
-    put(run, record, record._replace(phase=ASKING if action.kind == Kind.STORE else WORKING))
+    put(run, record, record.moved(record.index, ASKING if action.kind == Kind.STORE else WORKING))
     return None
 
 
@@ -227,7 +235,7 @@ def answer(
     run: Run, record: Sequence, state: State, event_type: str | None, old: Sequence | None = None
 ) -> Answer | None:
     """Move on (`record` takes the place of `old`); with an event type, also answer with it."""
-    put(run, old or record, record._replace(index=record.index + 1, phase=READY, attempt=1))
+    put(run, old or record, record.moved(record.index + 1, READY))
     if event_type is None:
         return None
     run.external, run.direct = record.event, False

@@ -80,6 +80,11 @@ class Sequence(NamedTuple):
     passes: int = 0
     direct: bool = False
 
+    def moved(self, index: int, phase: str) -> Sequence:
+        """The record at another action or in another phase, at its first attempt."""
+        state, entry, _, _, _, event, failed, head, passes, direct = self
+        return Sequence(state, entry, index, 1, phase, event, failed, head, passes, direct)
+
 
 class Snapshot(NamedTuple):
     """See the module. `loop` is (states whose sequences ran since the last stimulus, number of paced turns)."""

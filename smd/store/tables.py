@@ -110,15 +110,17 @@ class Tables:
             place
             for (of_type, for_machine), queue in self._queues.items()
             if job_type in {None, of_type} and (machine_type is None or for_machine in {None, machine_type})
-            for place in self._first(queue)
+            for place in self._first(of_type, for_machine, queue)
         ]
         return self.jobs[self._job_ids[min(places)[2]]] if places else None
 
-    def _first(self, queue: list[_Place]) -> Iterator[_Place]:
-        # Entries of jobs that are free no longer are dropped when they come to the top.
+    def _first(self, of_type: str, for_machine: str | None, queue: list[_Place]) -> Iterator[_Place]:
+        # Entries that no free job of this queue stands behind (an undone job's number is given out again) are dropped
+        # when they come to the top.
+        free = (JobStatus.AVAILABLE, of_type, for_machine)
         while queue:
             job = self.jobs.get(self._job_ids[queue[0][2]])
-            if job is not None and job.status == JobStatus.AVAILABLE and queue[0] == _place(job):
+            if job and (job.status, job.job_type, job.machine_type) == free and queue[0] == _place(job):
                 yield queue[0]
                 return
             heappop(queue)

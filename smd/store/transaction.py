@@ -13,7 +13,6 @@ from smd.store.rows import unstorable
 from smd.store.rules import PENDING_LIMIT
 from smd.store.sql import SQL
 
-
 MOST_ROWS = 128
 """Rows of one INSERT. Each statement gives up the interpreter's lock and must win it back from a busy event loop, so
 few large statements are faster than many small ones; sizes are powers of two, so that their texts are few too."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
 
 from tests.acceptance.daemon import Daemon, running
+from tests.acceptance.trees import Whisper
 
 
 @pytest.fixture(scope="session")
@@ -31,3 +32,10 @@ def start(folder: Path) -> Iterator[Callable[..., Daemon]]:
     """Starts a daemon of the test's own, on `folder/state`, with these further words."""
     with ExitStack() as stack:
         yield lambda *words: stack.enter_context(running(folder / "state", *words))
+
+
+@pytest.fixture
+def whisper(folder: Path) -> Iterator[Whisper]:
+    """A pipe in `folder` through which commands tell how far they have come."""
+    with closing(Whisper(folder)) as pipe:
+        yield pipe

@@ -129,6 +129,9 @@ class Daemon:
         context: dict[str, Any] = self.snapshot(machine)["context"]
         return context
 
+    def store_id(self) -> str:
+        return str(self.get("/v1/status")["store_id"])
+
     def states(self, machine: str) -> list[str]:
         """The active states."""
         states: list[str] = self.get(path("machines", machine))["states"]

@@ -242,6 +242,15 @@ def _subreaper() -> Iterator[None]:
     ctypes.CDLL(None).prctl(36, 0, 0, 0, 0)
 
 
+def _waited_for(*, start_new_session: bool) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(["true"], start_new_session=start_new_session)
+
+
+def _all_dead(*pids: int) -> None:
+    for pid in pids:
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+
+
 @pytest.mark.usefixtures("_subreaper")
 async def test_adopted_dead_are_reaped_and_other_children_left_to_who_waits_for_them() -> None:
     started = Run(DETACHED)
@@ -250,11 +259,9 @@ async def test_adopted_dead_are_reaped_and_other_children_left_to_who_waits_for_
     found = read_process(orphan)
     assert found is not None
     assert found.parent == os.getpid()
-    plain = subprocess.Popen(["true"])
-    own = subprocess.Popen(["true"], start_new_session=True)
+    plain, own = _waited_for(start_new_session=False), _waited_for(start_new_session=True)
     os.kill(orphan, signal.SIGKILL)
-    for pid in (orphan, plain.pid, own.pid):
-        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    _all_dead(orphan, plain.pid, own.pid)
     assert reap_orphans({own.pid}) == 0
     assert reap_orphans({own.pid}) >= 1
     assert read_process(orphan) is None

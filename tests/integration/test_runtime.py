@@ -302,3 +302,44 @@ async def test_a_removed_machine_leaves_its_journal_and_its_name_continues_it() 
             await host.send("counter", "tick")
         await host.add(COUNTER)
         assert host.supervisor.view("counter").life == 2
+
+
+async def test_a_broken_contract_fails_the_machine_and_keeps_its_old_state() -> None:
+    async with hosting() as host:
+        await host.add(COUNTER + 'contracts: [{always: "context.n <= 2"}]')
+        answers = [await host.send("counter", "tick") for _ in range(3)]
+        assert [a.disposition for a in answers] == ["taken", "taken", "failed"]
+        assert answers[2].code == "contract_broken"
+        assert host.context("counter") == {"n": 2}
+
+
+async def test_a_retry_happens_when_its_pause_is_over() -> None:
+    async with hosting() as host:
+        with host.supervisor.bus.subscribe(["action_ended"]) as ended:
+            await host.add("machine: m\nstates: {a: {actions: [{type: run, command: ['false'], retry: {max: 1, delay: 5s}}], on: {error: b}}, b: {}}")
+            await ended.get()
+            while not host.supervisor.view("m").timers:
+                await asyncio.sleep(0)
+            host.advance(5)
+            await ended.get()
+        await host.until("m", "b")
+
+
+async def test_a_failed_machine_is_restarted_by_its_policy_until_the_start_limit() -> None:
+    text = """
+        machine: m
+        restart: {policy: on-failure, delay: 1s, limit: 2 in 1m}
+        contracts: [{always: "context.n < 1"}]
+        context: {n: 0}
+        states: {a: {on: {go: {actions: [{type: assign, set: {n: context.n + 1}}]}}}}
+        """
+    async with hosting() as host:
+        await host.add(text)
+        for delay in (1, 2):
+            assert (await host.send("m", "go")).disposition == "failed"
+            host.advance(delay)
+            await host.until("m", "running")
+        assert (await host.send("m", "go")).disposition == "failed"
+        host.advance(3600)
+        await host.quiet()
+        assert (host.supervisor.view("m").status, host.supervisor.view("m").restarts) == ("failed", 2)

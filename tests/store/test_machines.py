@@ -71,7 +71,7 @@ async def test_removed_name_goes_on(store: Store) -> None:
     await ask(store, RemoveMachine("m", 9.0))
     assert await store.machines() == []
     await add_machines(store, "m")
-    assert await store.machine("m") == machine("m", life=4, version=2)
+    assert await store.machine("m") == machine("m", life=3, version=2)
     await store.submit(asking(saving([took("again")], at=2, life=4)))
     assert [(row.consumed_no, row.life) for row in await store.journal("m")] == [(1, 3), (2, 3), (3, 4)]
 

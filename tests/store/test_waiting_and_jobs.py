@@ -189,6 +189,22 @@ async def test_claim_filters(store: Store, wanted: dict[str, Any], order: list[s
     assert [await claimed(store, **wanted) for _ in order] == order
 
 
+async def test_undone_job_leaves_no_trace(store: Store) -> None:
+    """A job whose unit was given up is not found under the next job's number."""
+
+    def recipe() -> Any:
+        yield AddJob(NewJob("t", "gone"), 1.0)
+        raise RequestError("cannot go on: given up")
+
+    unit = asking()
+    unit.recipe = recipe
+    with pytest.raises(RequestError, match="given up"):
+        await store.submit(unit)
+    await add_jobs(store, NewJob("u", "kept"))
+    assert await claimed(store, job_type="t") is None
+    assert await claimed(store, job_type="u") == "kept"
+
+
 async def test_claim_sets_the_lease(store: Store) -> None:
     """A claimed job runs, for its holder, under a new epoch."""
     await add_jobs(store, NewJob("t", "j"))

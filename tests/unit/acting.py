@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+import json
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
 from smd.actions.base import Call
+from smd.catalogue import ACTIONS
 from smd.document import load_document
 from smd.statechart.context import apply_patch
 from smd.statechart.event import Event, Hold, Outcome
 from smd.statechart.scope import lookup_in
 from smd.store.base import Recipe
+
 
 class Told:
     """What an action wrote to the machine's log and to its output."""
@@ -23,11 +26,11 @@ class Told:
 
 def call_of(
     kind: str, folder: Path, *, context: dict[str, Any] | None = None, event: Event | None = None,
-    held: tuple[Hold, ...] = (), region: str = "", told: Told | None = None, **params: Any,
+    held: tuple[Hold, ...] = (), region: str | None = None, told: Told | None = None, **params: Any,
 ) -> Call:  # fmt: skip
     """A call of an action as the loader makes it: its type, its parameters, what the machine knows."""
     plain = {"initial": "a", "states": {"a": {"actions": [{"type": kind, **params}]}}}
-    chart = load_document(_json(plain), "test.yaml", custom=None)
+    chart = load_document(json.dumps(plain), "test.yaml", custom=() if kind in ACTIONS else (kind,))
     action = chart.states["a"].sequence[0]
     context = context or {}
     lookup = lookup_in(context, event, machine="m", state="a", now=1000.0)
@@ -39,12 +42,6 @@ def call_of(
         log=lambda level, message: told.lines.append((level, message)),
         output=lambda stream, data: told.output.append((stream, data)), region=region,
     )  # fmt: skip
-
-
-def _json(plain: Any) -> str:
-    import json
-
-    return json.dumps(plain)
 
 
 def after(call: Call, outcome: Outcome) -> dict[str, Any]:
@@ -68,7 +65,7 @@ def drive(asking: Generator[Any, Any, Outcome], *answers: Any) -> tuple[list[Any
 class Asked:
     """A unit that asks one store action, or single operations."""
 
-    def __init__(self, recipe: Any) -> None:
+    def __init__(self, recipe: Callable[[], Recipe]) -> None:
         self._recipe = recipe
 
     def begin(self, room: int) -> int:

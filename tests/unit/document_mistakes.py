@@ -28,19 +28,9 @@ CASES = [
     Case("E101", TWO + "^initail: a", "initail", "unknown key", "did you mean 'initial'?"),
     Case("E101", "states: {a: {^ons: {}}}", "states.a.ons", "unknown key", "did you mean 'on'?"),
     Case(
-        "E101",
-        "states: {a: {on: {e: {^zzz: a}}}}",
-        "states.a.on.e.zzz",
-        "unknown key",
-        "known here: to, if, actions",
+        "E101", "states: {a: {on: {e: {^zzz: a}}}}", "states.a.on.e.zzz", "unknown key", "known here: to, if, actions"
     ),
-    Case(
-        "E101",
-        TWO + "transitions: [{from: a, to: b, event: e, ^iff: x}]",
-        "transitions[0].iff",
-        "unknown",
-        "'if'",
-    ),
+    Case("E101", TWO + "transitions: [{from: a, to: b, event: e, ^iff: x}]", "transitions[0].iff", "unknown", "'if'"),
     Case("E102", "states: {a: {busy: ^quue}}", "states.a.busy", "(got 'quue')", "did you mean 'queue'?"),
     Case("E102", "states: {a: {type: ^parralel}}", "states.a.type", "(got 'parralel')", "'parallel'"),
     Case("E102", TWO + "restart: {policy: ^sometimes}", "restart.policy", "'on-failure'"),
@@ -52,11 +42,7 @@ CASES = [
     Case("E102", "states: {^'*': }", "states.*", "cannot be named", "from:"),
     Case("E102", "states: {^'': {}, a: }", "states.''", "one line of 1 to 255 bytes"),
     Case(
-        "E102",
-        TWO + "events: {e: {context_map: {k: ^paylod.x}}}",
-        "events.e.context_map.k",
-        "dotted path",
-        "'payload'",
+        "E102", TWO + "events: {e: {context_map: {k: ^paylod.x}}}", "events.e.context_map.k", "dotted path", "'payload'"
     ),
     Case(
         "E102",
@@ -66,39 +52,18 @@ CASES = [
     ),
     Case("E103", TWO + "template: ^yes", "template", "must be true or false (got 'yes')", "write true"),
     Case("E103", "states: ^5", "states", "must be a list or a mapping (got 5)"),
-    Case(
-        "E103", "states: {a: {on: {e: ^7}}}", "states.a.on.e", "must be a text, a mapping or a list (got 7)"
-    ),
+    Case("E103", "states: {a: {on: {e: ^7}}}", "states.a.on.e", "must be a text, a mapping or a list (got 7)"),
     Case("E103", "states: {a: ^3}", "states.a", "must be a mapping (got 3)"),
     Case("E103", "states: {a: {on: {e: {if: ^true}}}}", "states.a.on.e.if", "must be a text (got true)"),
     Case("E103", TWO + "machine: ^5", "machine", "must be a text (got 5)"),
     Case("E104", TWO + "transitions: [^{from: a, to: b}]", "transitions[0]", "the key 'event' is missing"),
-    Case(
-        "E104",
-        TWO + "transitions: [^{from: a, event: e}]",
-        "transitions[0]",
-        "the key 'to' is missing",
-        "actions:",
-    ),
-    Case(
-        "E104", "states: {a: {actions: [^{message: x}]}}", "states.a.actions[0]", "the key 'type' is missing"
-    ),
+    Case("E104", TWO + "transitions: [^{from: a, event: e}]", "transitions[0]", "the key 'to' is missing", "actions:"),
+    Case("E104", "states: {a: {actions: [^{message: x}]}}", "states.a.actions[0]", "the key 'type' is missing"),
     Case("E104", TWO + "contracts: [^{}]", "contracts[0]", "'always' and 'invariant'"),
-    Case(
-        "E105",
-        "states: {a: {after: {^5 minutes: a}}}",
-        "states.a.after.'5 minutes'",
-        "(got '5 minutes')",
-        "5m",
-    ),
+    Case("E105", "states: {a: {after: {^5 minutes: a}}}", "states.a.after.'5 minutes'", "(got '5 minutes')", "5m"),
     Case("E105", "states: {a: {after: {^'0': a}}}", "states.a.after.0", "must be > 0 (got '0')"),
     Case("E105", TWO + "restart: {delay: ^-5}", "restart.delay", "must be > 0 (got -5)", "write 500ms"),
-    Case(
-        "E105",
-        TWO + "transitions: [{from: a, to: b, event: ^timeout(0)}]",
-        "transitions[0].event",
-        "must be > 0",
-    ),
+    Case("E105", TWO + "transitions: [{from: a, to: b, event: ^timeout(0)}]", "transitions[0].event", "must be > 0"),
     Case("E106", TWO + "machine: ^order@{key}", "machine", "not supported by this version", "without @"),
     Case("E107", TWO + "initial: a\n^initial_state: a", "initial_state", "same as 'initial'"),
     Case(
@@ -107,12 +72,7 @@ CASES = [
         "states.a.actions[0].target_machine",
         "says the same as 'target'",
     ),
-    Case(
-        "E107",
-        "states: {a: {actions: [{type: log}]}}\nactions: {^a: [{type: log}]}",
-        "actions.a",
-        "already has",
-    ),
+    Case("E107", "states: {a: {actions: [{type: log}]}}\nactions: {^a: [{type: log}]}", "actions.a", "already has"),
     Case(
         "E107",
         "states: {a: {after: {5s: [{to: a, on_restart: restart}, {to: a, on_restart: ^remaining}]}}}",
@@ -121,21 +81,12 @@ CASES = [
     ),
     Case("E201", "states: [waiting, b, ^b]", "states[2]", "'b' stands twice", "first in line 1"),
     Case("E201", "states:\n  a: {states: {b: }}\n  ^b: ", "states.b", "'b' stands twice", "first in line 2"),
-    Case(
-        "E202",
-        "states: {waiting: {on: {e: ^waitng}}}",
-        "states.waiting.on.e",
-        "unknown state 'waitng'",
-        "'waiting'",
-    ),
+    Case("E202", "states: {waiting: {on: {e: ^waitng}}}", "states.waiting.on.e", "unknown state 'waitng'", "'waiting'"),
     Case("E202", "states: {a: {on: {e: {to: ^c}}}}", "states.a.on.e.to", "unknown state 'c'"),
     Case("E202", "states: {a: {states: {b: }}, c: {on: {e: ^c.b}}}", "states.c.on.e", "unknown state 'c.b'"),
     Case("E202", "initial: ^c\n" + TWO, "initial", "unknown state 'c'"),
     Case(
-        "E202",
-        TWO + "transitions: [{from: [a, ^c], to: b, event: e}]",
-        "transitions[0].from[1]",
-        "unknown state 'c'",
+        "E202", TWO + "transitions: [{from: [a, ^c], to: b, event: e}]", "transitions[0].from[1]", "unknown state 'c'"
     ),
     Case("E202", TWO + "state_groups: {g: [a, ^x]}", "state_groups.g[1]", "unknown state 'x'"),
     Case("E202", TWO + "actions: {c: ^[{type: log}]}", "actions.c", "unknown state 'c'"),
@@ -148,30 +99,20 @@ CASES = [
         "'idle'",
     ),
     Case("E203", "states: ^{}", "states", "at least one state"),
-    Case(
-        "E203", "states: {a: , ^b: {type: compound}}", "states.b", "a compound state needs at least one state"
-    ),
+    Case("E203", "states: {a: , ^b: {type: compound}}", "states.b", "a compound state needs at least one state"),
     Case(
         "E203",
         "states: {a: , ^b: {type: parallel, states: {h: {type: history}}}}",
         "states.b",
         "a parallel state needs",
     ),
+    Case("E203", "states: {a: , b: {type: final, ^on: {e: a}}}", "states.b.on", "a final state cannot have on:"),
     Case(
-        "E203", "states: {a: , b: {type: final, ^on: {e: a}}}", "states.b.on", "a final state cannot have on:"
-    ),
-    Case(
-        "E203",
-        "states: {a: {type: atomic, ^states: {b: }}}",
-        "states.a.states",
-        "an atomic state cannot have states:",
+        "E203", "states: {a: {type: atomic, ^states: {b: }}}", "states.a.states", "an atomic state cannot have states:"
     ),
     Case("E203", "states: {a: {^default: a}}", "states.a.default", "an atomic state cannot have default:"),
     Case(
-        "E203",
-        "states: {a: {type: parallel, ^initial: b, states: {b: }}}",
-        "states.a.initial",
-        "cannot have initial:",
+        "E203", "states: {a: {type: parallel, ^initial: b, states: {b: }}}", "states.a.initial", "cannot have initial:"
     ),
     Case(
         "E203",
@@ -179,12 +120,7 @@ CASES = [
         "states.a.states.b.actions",
         "top level",
     ),
-    Case(
-        "E203",
-        "states: {a: {type: parallel, states: {b: , ^c: {type: final}}}}",
-        "states.a.states.c",
-        "a region",
-    ),
+    Case("E203", "states: {a: {type: parallel, states: {b: , ^c: {type: final}}}}", "states.a.states.c", "a region"),
     Case(
         "E203",
         "states: {a: , b: {type: final}}\ntransitions: [{from: ^b, to: a, event: e}]",
@@ -229,21 +165,10 @@ CASES = [
         "states.a.states.h.on",
         "a history state",
     ),
+    Case("E205", "states: {a: {initial: ^c, states: {b: }}, c: }", "states.a.initial", "'c' does not lie in 'a'"),
+    Case("E206", "states: {a: {on: {e: {to: ^[a, b]}}}, b: }", "states.a.on.e.to", "cannot be active together"),
     Case(
-        "E205",
-        "states: {a: {initial: ^c, states: {b: }}, c: }",
-        "states.a.initial",
-        "'c' does not lie in 'a'",
-    ),
-    Case(
-        "E206", "states: {a: {on: {e: {to: ^[a, b]}}}, b: }", "states.a.on.e.to", "cannot be active together"
-    ),
-    Case(
-        "E301",
-        "states: {a: {actions: [{type: ^claim_jb}]}}",
-        "states.a.actions[0].type",
-        "'claim_jb'",
-        "'claim_job'",
+        "E301", "states: {a: {actions: [{type: ^claim_jb}]}}", "states.a.actions[0].type", "'claim_jb'", "'claim_job'"
     ),
     Case(
         "E302",
@@ -266,29 +191,16 @@ CASES = [
         "states.a.actions[0].duration",
         "must be > 0 (got -5)",
     ),
-    Case(
-        "E305",
-        "states: {a: {entry: [^{type: sleep}]}}",
-        "states.a.entry[0]",
-        "instant actions only",
-        "actions:",
-    ),
+    Case("E305", "states: {a: {entry: [^{type: sleep}]}}", "states.a.entry[0]", "instant actions only", "actions:"),
     Case("E305", "states: {a: {exit: [^{type: mine}]}}", "states.a.exit[0]", "mine takes time"),
-    Case(
-        "E305", "states: {a: {on: {e: {actions: ^[{type: sleep}]}}}}", "states.a.on.e.actions", "one target"
-    ),
+    Case("E305", "states: {a: {on: {e: {actions: ^[{type: sleep}]}}}}", "states.a.on.e.actions", "one target"),
     Case(
         "E305",
         "states: {a: {on: {e: {to: b, actions: ^[{type: sleep}]}}}, b: {states: {c: }}}",
         "states.a.on.e.actions",
         "without inner states",
     ),
-    Case(
-        "E305",
-        "initial: {to: a, actions: [^{type: sleep}]}\n" + TWO,
-        "initial.actions[0]",
-        "instant actions only",
-    ),
+    Case("E305", "initial: {to: a, actions: [^{type: sleep}]}\n" + TWO, "initial.actions[0]", "instant actions only"),
     Case(
         "E306",
         "states: {a: {actions: [{type: bash, command: ^'{x} y'}]}}",
@@ -302,13 +214,6 @@ CASES = [
         "the program must be literal",
         "as an argument",
     ),
-    Case(
-        "E401", "states: {a: {always: {to: a, if: ^contxt.a}}}", "states.a.always.if", "column 1", "context"
-    ),
-    Case(
-        "E401",
-        "states: {a: {actions: [{type: assign, set: {k: ^1 +}}]}}",
-        "states.a.actions[0].set.k",
-        "column 4",
-    ),
+    Case("E401", "states: {a: {always: {to: a, if: ^contxt.a}}}", "states.a.always.if", "column 1", "context"),
+    Case("E401", "states: {a: {actions: [{type: assign, set: {k: ^1 +}}]}}", "states.a.actions[0].set.k", "column 4"),
 ]

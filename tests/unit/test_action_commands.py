@@ -53,9 +53,14 @@ def test_a_capture_keeps_head_and_tail_however_the_stream_is_cut(chunks: list[by
 @pytest.mark.asyncio
 @pytest.mark.parametrize(
     ("command", "event", "ok"),
-    [("true", "job_done", True), ("exit 3", "three", False), ("exit 4", "broken", False), ("kill -9 $$", "killed", False)],
+    [
+        ("true", "job_done", True),
+        ("exit 3", "three", False),
+        ("exit 4", "broken", False),
+        ("kill -9 $$", "killed", False),
+    ],
 )
-async def test_the_exit_code_chooses_the_event(tmp_path: Path, command: str, event: str, ok: bool) -> None:  # noqa: FBT001
+async def test_the_exit_code_chooses_the_event(tmp_path: Path, command: str, event: str, ok: bool) -> None:
     outcome, _ = await bash(tmp_path, command, error="broken", error_mappings={3: "three", 137: "killed"})
     assert (outcome.event, outcome.ok) == (event, ok)
 
@@ -81,7 +86,7 @@ async def test_a_time_out_is_a_failure_without_the_exit_code_of_an_earlier_comma
 async def test_a_cancelled_command_is_cancelled_not_failed(tmp_path: Path) -> None:
     started = asyncio.Event()
     call = call_of("bash", tmp_path, command="echo up; sleep 1000")
-    call.output = lambda stream, data: started.set()  # noqa: ARG005
+    call.output = lambda stream, data: started.set()
     task = asyncio.ensure_future(perform_bash(call))
     await started.wait()
     task.cancel()

@@ -117,14 +117,19 @@ self.config['deep'].append('x'); context['event_data']['payload']['n'] = 2"""
 @BOTH
 async def test_a_time_out_is_a_failure(tmp_path: Path, define: str) -> None:
     GATES["time out"] = gate = threading.Event()
-    wait = "await asyncio.sleep(1000)" if define == "async def" else f"from {__name__} import GATES; GATES['time out'].wait()"
+    wait = (
+        "await asyncio.sleep(1000)"
+        if define == "async def"
+        else f"from {__name__} import GATES; GATES['time out'].wait()"
+    )
     _, outcome = await perform(tmp_path, wait, define, timeout=0.05)
     gate.set()
     assert outcome.error == "try: timed out after 0.05 s"
 
 
 async def test_a_coroutine_is_cancelled_where_it_waits(tmp_path: Path) -> None:
-    GATES["coroutine"] = (entered, ended) = (asyncio.Event(), [])
+    ended: list[bool] = []
+    GATES["coroutine"] = (entered := asyncio.Event(), ended)
     body = """\
 entered, ended = GATES['coroutine']
 entered.set()
@@ -156,7 +161,7 @@ async def test_blocking_work_leaves_the_loop_alone_and_is_abandoned_and_counted_
 
 async def _until(holds: Any) -> None:
     """Let the loop turn until something holds; the test's time limit bounds it."""
-    while not holds():
+    while not holds():  # noqa: ASYNC110 - another thread cannot set an event of this loop
         await asyncio.sleep(0)
 
 

@@ -110,9 +110,7 @@ def test_each_state_has_its_kind_and_place_in_the_tree(nested: Statechart) -> No
         ("mark", ["b1"]),
     ],
 )
-def test_initial_states_are_those_named_or_the_first_child(
-    nested: Statechart, state: str, initial: list[str]
-) -> None:
+def test_initial_states_are_those_named_or_the_first_child(nested: Statechart, state: str, initial: list[str]) -> None:
     assert [s.id for s in nested.states[state].initial] == initial
 
 
@@ -259,9 +257,7 @@ def test_rows_with_the_same_timeout_arm_one_timer() -> None:
 
 
 def test_without_a_list_the_states_are_those_that_rows_and_actions_name() -> None:
-    chart = load(
-        "initial_state: a\ntransitions: [{from: a, to: b, event: x}]\nactions: {b: , c: [{type: log}]}"
-    )
+    chart = load("initial_state: a\ntransitions: [{from: a, to: b, event: x}]\nactions: {b: , c: [{type: log}]}")
     assert list(chart.states) == ["", "a", "b", "c"]
     wild = load('transitions: [{from: "*", to: b, event: x}]')
     assert list(wild.states) == ["", "waiting", "b"]
@@ -305,9 +301,7 @@ def test_there_are_five_of_these_examples() -> None:
     assert len(CONFIGS) == 5
 
 
-@pytest.mark.skipif(
-    not SHARED.is_dir(), reason="the folder they were copied from is not beside this checkout"
-)
+@pytest.mark.skipif(not SHARED.is_dir(), reason="the folder they were copied from is not beside this checkout")
 def test_the_examples_are_unchanged_copies() -> None:
     copies = {path.relative_to(COMPAT): path.read_bytes() for path in CONFIGS}
     assert copies == {path.relative_to(SHARED): path.read_bytes() for path in sorted(SHARED.rglob("*.yaml"))}
@@ -360,8 +354,6 @@ def digests(**changed: str) -> dict[str, str]:
         ({"rows": "{from: '*', to: b, event: x}"}, {"a", "b"}),
     ],
 )
-def test_a_state_has_another_digest_iff_its_own_definition_changed(
-    changed: dict[str, str], states: set[str]
-) -> None:
+def test_a_state_has_another_digest_iff_its_own_definition_changed(changed: dict[str, str], states: set[str]) -> None:
     before, after = digests(), digests(**changed)
     assert {name for name in before if before[name] != after[name]} == states

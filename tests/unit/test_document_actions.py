@@ -73,9 +73,7 @@ def test_defaults_and_aliases_come_from_the_catalogue() -> None:
         ("{type: start_fsm, yaml_path: a, machine_name: b}", {"success": "started", "error": "error"}),
     ],
 )
-def test_events_are_those_given_or_the_defaults_and_null_says_none(
-    action: str, events: dict[str, Any]
-) -> None:
+def test_events_are_those_given_or_the_defaults_and_null_says_none(action: str, events: dict[str, Any]) -> None:
     assert read(action).events == events
 
 
@@ -146,35 +144,20 @@ def test_condition_retry_description_and_place_are_kept() -> None:
     assert (action.retry, action.description, action.at) == (Retry(3, 2.0, 2.0, 60.0), "d", "f.yaml:4:9")
 
 
-@pytest.mark.parametrize(
-    ("type_", "watch"), [("claim_job", "jobs"), ("wait_for_jobs", "tracked"), ("log", None)]
-)
+@pytest.mark.parametrize(("type_", "watch"), [("claim_job", "jobs"), ("wait_for_jobs", "tracked"), ("log", None)])
 def test_an_action_says_what_its_empty_answer_waits_for(type_: str, watch: str | None) -> None:
     assert read(f"{{type: {type_}}}").watch == watch
 
 
 def test_a_custom_action_gets_every_key_unchanged() -> None:
     action = read("{type: mine, params: {success: won, n: '{x}'}, other: [1], retry: 7}", custom=("mine",))
-    assert (action.kind, action.custom, action.events, action.retry) == (
-        Kind.WORKING,
-        True,
-        {"success": "won"},
-        None,
-    )
-    assert params(action, x=2) == {
-        "type": "mine",
-        "params": {"success": "won", "n": 2},
-        "other": [1],
-        "retry": 7,
-    }
+    assert (action.kind, action.custom, action.events, action.retry) == (Kind.WORKING, True, {"success": "won"}, None)
+    assert params(action, x=2) == {"type": "mine", "params": {"success": "won", "n": 2}, "other": [1], "retry": 7}
 
 
 def test_a_custom_action_names_its_events_only_when_given() -> None:
     assert read("{type: mine}", custom=("mine",)).events == {}
-    assert read("{type: mine, success: null, error: e}", custom=("mine",)).events == {
-        "success": None,
-        "error": "e",
-    }
+    assert read("{type: mine, success: null, error: e}", custom=("mine",)).events == {"success": None, "error": "e"}
 
 
 def test_a_custom_action_replaces_a_built_in_one_but_for_log_and_sleep() -> None:

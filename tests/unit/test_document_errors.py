@@ -21,9 +21,7 @@ def place_of(marked: str) -> tuple[str, int, int]:
 def test_each_mistake_is_told_once_with_code_place_path_message_and_hint(case: Case) -> None:
     text, line, column = place_of(case.text)
     found = check_document(text, "f.yaml", custom=("mine",))
-    assert [(p.code, p.line, p.column, p.path) for p in found] == [
-        (f"smd-{case.code}", line, column, case.path)
-    ]
+    assert [(p.code, p.line, p.column, p.path) for p in found] == [(f"smd-{case.code}", line, column, case.path)]
     assert case.message in found[0].message
     assert case.hint in found[0].hint
     with pytest.raises(DocumentError) as caught:
@@ -76,14 +74,10 @@ REQUIRED = {
 }
 
 
-@pytest.mark.parametrize(
-    ("type_", "key", "value"), [(t, k, v) for t, pairs in WRONG.items() for k, v in pairs]
-)
+@pytest.mark.parametrize(("type_", "key", "value"), [(t, k, v) for t, pairs in WRONG.items() for k, v in pairs])
 def test_parameters_of_the_wrong_type_are_refused(type_: str, key: str, value: str) -> None:
     required = REQUIRED[type_] if not REQUIRED[type_].startswith(f"{key}:") else "description: d"
-    found = check_document(
-        f"states: {{a: {{actions: [{{type: {type_}, {required}, {key}: {value}}}]}}}}", "f"
-    )
+    found = check_document(f"states: {{a: {{actions: [{{type: {type_}, {required}, {key}: {value}}}]}}}}", "f")
     assert [(p.code, p.path) for p in found] == [("smd-E304", f"states.a.actions[0].{key}")]
 
 

@@ -112,8 +112,7 @@ ACTIONS = (
     | ANY
 )
 TRANSITION = (
-    part(to=NAMES | st.lists(NAMES, max_size=2), actions=ACTIONS, internal=st.booleans(), **{"if": SCALARS})
-    | NAMES
+    part(to=NAMES | st.lists(NAMES, max_size=2), actions=ACTIONS, internal=st.booleans(), **{"if": SCALARS}) | NAMES
 )
 STATE: st.SearchStrategy[Any] = st.deferred(
     lambda: part(
@@ -130,12 +129,7 @@ STATE: st.SearchStrategy[Any] = st.deferred(
         output=ANY,
     )
 )
-ROW = part(
-    to=NAMES,
-    event=st.sampled_from(["x", "timeout(5)", "*"]),
-    actions=ACTIONS,
-    **{"from": NAMES | st.just("*")},
-)
+ROW = part(to=NAMES, event=st.sampled_from(["x", "timeout(5)", "*"]), actions=ACTIONS, **{"from": NAMES | st.just("*")})
 DOCUMENT = part(
     states=st.dictionaries(NAMES, STATE, max_size=3) | st.lists(NAMES, max_size=3) | ANY,
     transitions=st.lists(ROW, max_size=3) | ANY,
@@ -176,10 +170,7 @@ def test_any_stored_value_loads_or_is_refused(document: Any) -> None:
 PROPER_STATE: st.SearchStrategy[Any] = st.deferred(
     lambda: st.fixed_dictionaries(
         {},
-        optional={
-            "on": st.dictionaries(st.sampled_from(["x", "y", "*"]), NAMES, max_size=2),
-            "busy": st.just("queue"),
-        },
+        optional={"on": st.dictionaries(st.sampled_from(["x", "y", "*"]), NAMES, max_size=2), "busy": st.just("queue")},
     )
 )
 PROPER = st.fixed_dictionaries({"states": st.fixed_dictionaries(dict.fromkeys("abcd", PROPER_STATE))})

@@ -82,7 +82,5 @@ def test_a_duration_is_at_most_a_century(value: object) -> None:
 def test_amounts_add_up(hours: int, minutes: int, seconds: int) -> None:
     expected = hours * 3600 + minutes * 60 + seconds
     assert (
-        parse_duration(f"{hours}h{minutes}m{seconds}s")
-        == parse_duration(f"PT{hours}H{minutes}M{seconds}S")
-        == expected
+        parse_duration(f"{hours}h{minutes}m{seconds}s") == parse_duration(f"PT{hours}H{minutes}M{seconds}S") == expected
     )

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
-from hypothesis import given, settings
+import pytest
+from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
+from smd.errors import MachineError
 from smd.statechart.event import Event
 from smd.statechart.interpreter import full_step, macrostep
 from smd.statechart.snapshot_json import from_plain, to_plain
@@ -57,18 +60,24 @@ def charts(draw: st.DrawFn) -> dict[str, Any]:
     return {"machine": "m", "context": {"n": 0, "l": []}, "states": {"s1": leaf(), "p": parallel, "s2": leaf()}}
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(charts(), st.lists(st.tuples(st.sampled_from([*EVENTS, "unknown"]), st.integers(0, 3)), max_size=12))
 def test_the_short_cut_gives_the_same_step(plain: dict[str, Any], events: list[tuple[str, int]]) -> None:
-    import json
-
     chart = chart_of(json.dumps(plain))
-    snapshot = Lab(chart).snapshot
+    try:
+        snapshot = Lab(chart).snapshot
+    except MachineError:
+        reject()  # a chart that never settles has no first snapshot
     for name, x in events:
         event = Event(name, {"x": x})
+        try:
+            full = full_step(chart, snapshot, event, 5.0)
+        except MachineError:
+            with pytest.raises(MachineError):
+                macrostep(chart, snapshot, event, 5.0)
+            return
         for _ in range(2):  # the second time the plans are remembered
             step = macrostep(chart, snapshot, event, 5.0)
-        full = full_step(chart, snapshot, event, 5.0)
         assert to_plain(step.snapshot) == to_plain(full.snapshot)
         assert (step.disposition, step.code, step.taken, step.effects) == (full.disposition, full.code, full.taken, full.effects)
         snapshot = from_plain(chart, to_plain(step.snapshot))
