@@ -12,7 +12,7 @@ import structlog
 
 from smd import actions
 from smd.actions.loader import CustomActions
-from smd.actions.processes import become_subreaper, end_marked
+from smd.actions.processes import become_subreaper, end_marked, reap_orphans
 from smd.document import json_schema
 from smd.errors import SettingsError, SmdError
 from smd.http.access import Access
@@ -32,6 +32,10 @@ _log = structlog.get_logger("smd")
 
 STOP_SECONDS = 10.0
 """Each step of going down has at most this long."""
+
+
+REAP_AFTER = 1.0
+"""Seconds after a child's end at which orphans are looked for."""
 
 
 class Named(NamedTuple):
@@ -113,6 +117,7 @@ class Daemon:
 
     async def _machines(self) -> None:
         become_subreaper()
+        self._reap_orphans()
         await end_marked(f"{self.store.store_id}/", 5.0)
         work_folder = (self.settings.work_folder or Path()).absolute()
         charts = Charts(self.custom.types(), [work_folder, *self.settings.roots])
@@ -121,6 +126,22 @@ class Daemon:
         actions.connect(self.custom, self.supervisor.bridge)
         self._down.append(("machines", self.supervisor.close))
         await self.supervisor.hosting.recover()
+
+    def _reap_orphans(self) -> None:
+        """Collect adopted processes that died: once a moment after a child's end, and once more for the late ones."""
+        loop = asyncio.get_running_loop()
+        due: list[asyncio.TimerHandle] = []
+
+        def reap() -> None:
+            due.pop(0)
+            reap_orphans()
+
+        def child_ended() -> None:
+            if not due:
+                due.extend((loop.call_later(REAP_AFTER, reap), loop.call_later(2 * REAP_AFTER, reap)))
+
+        loop.add_signal_handler(signal.SIGCHLD, child_ended)
+        self._down.append(("orphans", _closing(lambda: loop.remove_signal_handler(signal.SIGCHLD))))
 
     async def _files(self) -> None:
         for named in self.files:
@@ -170,7 +191,7 @@ class Daemon:
         self._down.append(("http", self.server.stop))
 
 
-def _closing(close: Callable[[], None]) -> Callable[[], Awaitable[None]]:
+def _closing(close: Callable[[], object]) -> Callable[[], Awaitable[None]]:
     async def stop() -> None:
         close()
 

@@ -3,41 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import Any, NamedTuple
+from typing import Any
 
 from smd.actions.base import Call
 from smd.errors import ActionError
-from smd.statechart.event import Event, Outcome
+from smd.statechart.event import Outcome
 from smd.store.base import ClearPending, FindPending
 
 Asking = Generator[Any, Any, Outcome]
 
 
-class Consume(NamedTuple):
-    """Take a pending row of the asking machine out of the queue, as part of this unit's record.
-
-    Answered by the runtime, not by the store: True, or False when a batch already under way has the event.
-    """
-
-    seq: int
-    event: Event
-
-
 def check_events(call: Call) -> Asking:
-    """Go on with the oldest waiting event of the given types; empty when there is none.
+    """Wait for an event of the given types.
 
-    Of another machine (`target_machine`) it only looks: that event stays where it is.
+    Events of the machine itself come through its inbox, and are handed over there; another machine's
+    (`target_machine`) are only looked at: the event stays where it is.
     """
     target = call.params.get("target_machine") or call.machine
-    found: tuple[int, Event] | None = yield FindPending(target, event_types(call))
-    if found is None:
-        return call.done(call.action.events.get("empty"), empty=True)
-    if target != call.machine:
-        return call.done()
-    seq, event = found
-    if not (yield Consume(seq, event)):
-        return call.done(call.action.events.get("empty"), empty=True)
-    return call.done(taken=event)
+    nothing = call.done(call.action.events.get("empty"), empty=True)
+    if target == call.machine:
+        return nothing
+    found = yield FindPending(target, event_types(call))
+    return nothing if found is None else call.done()
 
 
 def clear_events(call: Call) -> Asking:

@@ -22,9 +22,7 @@ ISSUE = ("code", "severity", "file", "line", "column", "path", "message", "hint"
 @click.option("--strict", is_flag=True, help="warnings count as errors")
 @click.option("--quiet", is_flag=True, help="do not show warnings; --strict still counts them")
 @click.option("--actions-dir", type=click.Path(exists=True, file_okay=False), help="folder of custom actions")
-@click.option(
-    "--format", "form", type=click.Choice(["text", "json"]), help="the predecessor's spelling of -o"
-)
+@click.option("--format", "form", type=click.Choice(["text", "json"]), help="the predecessor's spelling of -o")
 @click.pass_obj
 def validate(session: Session, /, files: tuple[str, ...], **options: Any) -> int:
     """Check machine files, without a daemon.
@@ -82,12 +80,8 @@ def _print(session: Session, problems: list[Problem]) -> None:
 
 def _conclude(session: Session, reports: list[dict[str, Any]]) -> None:
     if session.out.is_text:
-        errors, warnings = (
-            sum(report[key] for report in reports) for key in ("error_count", "warning_count")
-        )
-        session.out.note(
-            f"{_count(len(reports), 'file')}: {_count(errors, 'error')}, {_count(warnings, 'warning')}"
-        )
+        errors, warnings = (sum(report[key] for report in reports) for key in ("error_count", "warning_count"))
+        session.out.note(f"{_count(len(reports), 'file')}: {_count(errors, 'error')}, {_count(warnings, 'warning')}")
     else:
         session.out.rows(reports, [], whole=reports, key="file", nothing="")
 

@@ -140,9 +140,7 @@ def _explain(error: Exception, session: Session) -> int:
         ctx = getattr(error, "ctx", None)
         session.out.failure(error.format_message(), f"see '{ctx.command_path} --help'" if ctx else "")
         return error.exit_code
-    session.out.failure(
-        f"cannot go on: {type(error).__name__}: {error}", "this is a defect of smctl; please report it"
-    )
+    session.out.failure(f"cannot go on: {type(error).__name__}: {error}", "this is a defect of smctl; please report it")
     return exits.FAILED
 
 

@@ -30,13 +30,9 @@ COLUMNS = (
 
 @command()
 @click.argument("words", nargs=-1, metavar="[MACHINE] [EVENT]", shell_complete=event_words)
-@click.option(
-    "-d", "--data", "--payload", metavar="JSON|@FILE|-", help="payload; a file's or stdin's with @ or -"
-)
+@click.option("-d", "--data", "--payload", metavar="JSON|@FILE|-", help="payload; a file's or stdin's with @ or -")
 @click.option("-p", "pairs", multiple=True, metavar="KEY=VALUE", help="a member of the payload; JSON or text")
-@click.option(
-    "--wait", type=click.Choice(["taken", "settled"]), help="until it is taken, or its actions are done"
-)
+@click.option("--wait", type=click.Choice(["taken", "settled"]), help="until it is taken, or its actions are done")
 @click.option(
     "--timeout", type=seconds, metavar="SECONDS", help="how long to wait; without --wait it waits until taken"
 )
@@ -109,31 +105,20 @@ def sentence(answer: dict[str, Any]) -> str:
         before = ", ".join(answer.get("before") or [])
         taken = f"{head}: {before} -> {states}" if before else f"{head}: {states}"
         settled = answer.get("settled")
-        return (
-            taken if settled is None else f"{taken}; settled in {', '.join(settled.get('states') or ['-'])}"
-        )
+        return taken if settled is None else f"{taken}; settled in {', '.join(settled.get('states') or ['-'])}"
     why = "; ".join(str(answer[key]) for key in ("reason", "hint") if answer.get(key))
     return f"{head}: {why}" if why else head
 
 
 @command()
 @click.option(
-    "--target",
-    "--machine",
-    "machine",
-    metavar="MACHINE",
-    shell_complete=machine_names,
-    help="only its events",
+    "--target", "--machine", "machine", metavar="MACHINE", shell_complete=machine_names, help="only its events"
 )
-@click.option(
-    "--status", type=click.Choice(list(STATUSES)), help="only those that wait, or only those consumed"
-)
+@click.option("--status", type=click.Choice(list(STATUSES)), help="only those that wait, or only those consumed")
 @click.option("--type", "kind", metavar="EVENT", help="only this type")
 @click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="how many at most")
 @click.pass_obj
-def list_events(
-    session: Session, machine: str | None, status: str | None, kind: str | None, limit: int
-) -> None:
+def list_events(session: Session, machine: str | None, status: str | None, kind: str | None, limit: int) -> None:
     """List events, newest first."""
     wanted = STATUSES[status] if status else None
     whole = session.client.get("/v1/events", machine=machine, status=wanted, type=kind, limit=limit)

@@ -32,15 +32,7 @@ BY_CODE = {
     "invalid_settings": INVALID,
     "wait_timeout": TIMED_OUT,
 }
-BY_STATUS = {
-    400: USAGE,
-    401: FORBIDDEN,
-    403: FORBIDDEN,
-    404: NOT_FOUND,
-    408: TIMED_OUT,
-    409: CONFLICT,
-    422: USAGE,
-}
+BY_STATUS = {400: USAGE, 401: FORBIDDEN, 403: FORBIDDEN, 404: NOT_FOUND, 408: TIMED_OUT, 409: CONFLICT, 422: USAGE}
 BY_KIND = {"connection": UNREACHABLE, "request": USAGE}
 BY_DISPOSITION = {"taken": OK, "queued": OK, "deferred": OK, "duplicate": OK, "ignored": WRONG_STATE}
 

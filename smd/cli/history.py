@@ -57,13 +57,9 @@ def _history(
     @click.option("--machine", metavar="MACHINE", shell_complete=machine_names, help="only this machine's")
     @click.option("--hours", type=seconds, metavar="N", help="only the last N hours")
     @click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="how many at most")
-    @click.option(
-        "--format", "form", type=click.Choice(["table", "json"]), help="json: the predecessor's fields"
-    )
+    @click.option("--format", "form", type=click.Choice(["table", "json"]), help="json: the predecessor's fields")
     @click.pass_obj
-    def history(
-        session: Session, machine: str | None, hours: float | None, limit: int, form: str | None
-    ) -> None:
+    def history(session: Session, machine: str | None, hours: float | None, limit: int, form: str | None) -> None:
         since = None if hours is None else f"{max(0.0, time.time() - hours * 3600):.3f}"
         whole = session.client.get(route, machine=machine, since=since, limit=limit)
         rows = whole["rows"]
@@ -75,7 +71,5 @@ def _history(
     return history
 
 
-transition_history = _history(
-    "transition-history", "/v1/history", TRANSITIONS, _former_transition, "transitions"
-)
+transition_history = _history("transition-history", "/v1/history", TRANSITIONS, _former_transition, "transitions")
 error_history = _history("error-history", "/v1/errors", ERRORS, _former_error, "errors")

@@ -92,9 +92,7 @@ def read_file(name: str) -> bytes:
         with open(name, "rb") as file:  # noqa: PTH123  pathlib.Path would be the only use on this path
             return file.read()
     except (OSError, ValueError) as error:
-        raise click.UsageError(
-            f"cannot read '{name}': {getattr(error, 'strerror', None) or error}"
-        ) from error
+        raise click.UsageError(f"cannot read '{name}': {getattr(error, 'strerror', None) or error}") from error
 
 
 def payload(data: str | None, pairs: Sequence[str]) -> Any:

@@ -133,9 +133,7 @@ def show(session: Session, machine: str) -> None:
 @command()
 @click.argument("machine", shell_complete=machine_names)
 @click.option("-f", "--follow", is_flag=True, help="go on with new lines as they come")
-@click.option(
-    "-n", "--lines", type=click.IntRange(0), default=100, show_default=True, help="how many old lines"
-)
+@click.option("-n", "--lines", type=click.IntRange(0), default=100, show_default=True, help="how many old lines")
 @click.pass_obj
 def logs(session: Session, machine: str, follow: bool, lines: int) -> None:  # noqa: FBT001  click calls it
     """Show a machine's log."""

@@ -18,15 +18,7 @@ from smd.errors import SmdError
 FORMS = ("table", "wide", "json", "yaml", "ndjson", "name")
 Row = dict[str, Any]
 
-_HOSTILE = [
-    *range(0x20),
-    *range(0x7F, 0xA0),
-    0x61C,
-    0x200E,
-    0x200F,
-    *range(0x2028, 0x202F),
-    *range(0x2066, 0x206A),
-]
+_HOSTILE = [*range(0x20), *range(0x7F, 0xA0), 0x61C, 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x206A)]
 VISIBLE = {code: f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" for code in _HOSTILE}
 VISIBLE |= {ord("\n"): "\\n", ord("\r"): "\\r", ord("\t"): "\\t"}
 IN_JSON = {code: f"\\u{code:04x}" for code in _HOSTILE if code >= 0x7F}
@@ -94,9 +86,7 @@ class Output:
         else:
             self._structure(whole)
 
-    def rows(
-        self, rows: Sequence[Row], columns: Sequence[Column], *, whole: Any, key: str, nothing: str
-    ) -> None:
+    def rows(self, rows: Sequence[Row], columns: Sequence[Column], *, whole: Any, key: str, nothing: str) -> None:
         """A list of things.
 
         Args:
@@ -139,9 +129,7 @@ class Output:
 
     def note_as(self, word: str, style: str, text: str) -> None:
         """`word: text` on stderr, the word in a style (SGR numbers) if colours are wanted."""
-        wanted = (
-            self.color and not os.environ.get("NO_COLOR") and sys.stderr is not None and sys.stderr.isatty()
-        )
+        wanted = self.color and not os.environ.get("NO_COLOR") and sys.stderr is not None and sys.stderr.isatty()
         head = f"\x1b[{style}m{word}:\x1b[0m" if wanted else f"{word}:"
         _write(sys.stderr, f"{head} {visible(text)}\n")
 
@@ -154,10 +142,7 @@ class Output:
             _write(sys.stdout, as_json(value, indent=2 if self.form == "json" else None) + "\n")
 
     def _table(self, rows: Sequence[Row], columns: Sequence[Column]) -> None:
-        lines = [
-            [column.title for column in columns],
-            *([column.text(row) for column in columns] for row in rows),
-        ]
+        lines = [[column.title for column in columns], *([column.text(row) for column in columns] for row in rows)]
         widths = [max(map(_width, texts)) for texts in zip(*lines, strict=True)]
         for line in lines:
             padded = [text + " " * (width - _width(text)) for text, width in zip(line, widths, strict=True)]

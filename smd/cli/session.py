@@ -80,9 +80,7 @@ def _global_options() -> list[click.Option]:
         option(["--host"], metavar="URL", callback=_set_host, help="unix:///path or http://host:port"),
         option(["-o", "--output"], type=click.Choice(FORMS), callback=_set_form, metavar="FORM", help=forms),
         option(["--json"], is_flag=True, callback=_set_json, help="the same as -o json"),
-        option(
-            ["--no-color"], is_flag=True, callback=_set_plain, help="no colours on stderr (also NO_COLOR)"
-        ),
+        option(["--no-color"], is_flag=True, callback=_set_plain, help="no colours on stderr (also NO_COLOR)"),
     ]
 
 

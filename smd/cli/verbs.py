@@ -12,14 +12,10 @@ from smd.cli import exits
 from smd.cli.inputs import given, read_json, source, stdin
 from smd.cli.session import VERB_TIMEOUT, Session, command, machine_names
 
-_names = click.argument(
-    "machines", nargs=-1, required=True, metavar="MACHINE...", shell_complete=machine_names
-)
+_names = click.argument("machines", nargs=-1, required=True, metavar="MACHINE...", shell_complete=machine_names)
 
 
-def _each(
-    session: Session, machines: Sequence[str], ask: Callable[[str], dict[str, Any]], key: str = "name"
-) -> int:
+def _each(session: Session, machines: Sequence[str], ask: Callable[[str], dict[str, Any]], key: str = "name") -> int:
     """Ask for each machine in turn, report each, and give the worst exit code."""
     from smd.client import ClientError  # noqa: PLC0415
 
@@ -64,9 +60,7 @@ def _verb(verb: str, text: str) -> click.Command:
 def _ask_all(session: Session, machines: Sequence[str], verb: str, body: dict[str, Any]) -> int:
     from smd.client import path  # noqa: PLC0415
 
-    return _each(
-        session, machines, lambda name: dict(session.client.post(path("machines", name, verb), body))
-    )
+    return _each(session, machines, lambda name: dict(session.client.post(path("machines", name, verb), body)))
 
 
 start = _verb("start", "Start machines, resuming where they stopped. A finished one begins a new life.")

@@ -261,6 +261,7 @@ class Hosting:
         machine.chart = chart
         machine.status, machine.life, machine.version = row.status, row.life, row.version
         machine.health, machine.error = row.health, row.error
+        machine.inbox.drop_rows()
         machine.inbox.overflow = True
         machine.submitted = False
         machine.align(resumed=True)

@@ -88,6 +88,9 @@ class Inbox:
         queues = (self._normal, self._high or (), self._low or ())
         return {item.seq for queue in queues for item in queue if item.seq is not None}
 
-    def drain(self) -> list[Item]:
-        """Take everything."""
-        return self.take(len(self))
+    def drop_rows(self) -> None:
+        """Forget what is also a row of the store; it will be read again."""
+        items = self.take(len(self))
+        for item in items:
+            if item.seq is None:
+                self.put(item)

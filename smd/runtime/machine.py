@@ -42,8 +42,9 @@ class Machine:
     """
 
     __slots__ = ("chart", "ending", "error", "health", "inbox", "last_event", "life", "linked", "loading", "name",
-                 "origin", "parent", "parked", "queue_mark", "restarts", "running", "settled_waiters", "since", "snapshot",
-                 "status", "submitted", "supervisor", "turn", "version", "wake", "work_folder")  # fmt: skip
+                 "origin", "parent", "parked", "queue_mark", "restarts", "running", "settled_waiters", "since",
+                 "snapshot", "status", "submitted", "supervisor", "turn", "version", "wake",
+                 "work_folder")  # fmt: skip
 
     def __init__(self, supervisor: Supervisor, row: MachineRow, chart: Statechart, snapshot: Snapshot | None) -> None:
         self.supervisor = supervisor
@@ -171,7 +172,7 @@ class Machine:
 
     def _failed(self, turn: Turn, error: BaseException) -> None:
         """The commit failed, or may have: senders hear so, the machine re-reads its row before it steps again."""
-        again = [item for item in turn.batch if item.reply is None]
+        again = [item for item in turn.batch if item.reply is None and item.seq is None]
         told = (
             error
             if isinstance(error, SmdError)

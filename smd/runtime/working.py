@@ -15,17 +15,21 @@ import structlog
 
 from smd.actions import WORKING as FAMILIES
 from smd.actions.base import Call
-from smd.actions.custom import perform_custom
+from smd.actions.custom import abandoned_threads, perform_custom
 from smd.errors import SmdError
+from smd.runtime import control
 from smd.runtime.asking import call_for, refused
 from smd.runtime.control import OUTCOME
-from smd.statechart.event import Event, Outcome
+from smd.statechart.event import HIGH, Event, Outcome
 from smd.statechart.sequence import action_of, key_of
 from smd.statechart.snapshot import WORKING
 
 if TYPE_CHECKING:
     from smd.runtime.machine import Machine
     from smd.runtime.supervisor import Supervisor
+
+ABANDONED = 3
+"""Blocking Python actions cannot be killed; a machine that has left so many behind fails (architecture 6)."""
 
 _log = structlog.get_logger("smd.actions")
 
@@ -89,6 +93,10 @@ class Working:
         mark = (call.key, call.attempt)
         try:
             await self.gone(machine)
+            if call.action.custom and abandoned_threads(machine.name) >= ABANDONED:
+                why = f"{ABANDONED} blocked threads of Python actions were abandoned; '{call.action.type}' is not run"
+                machine.post(Event(control.FAIL, {"error": why}, source="supervisor", priority=HIGH))
+                return
             self._supervisor.notice("action_started", machine.name, {"type": call.action.type, "key": call.key})
             outcome = await self._perform(call)
         finally:

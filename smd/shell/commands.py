@@ -22,9 +22,7 @@ from smd.shell.words import Rule, Word
 _DECLARING = frozenset({"declare", "typeset", "local"})
 _EXECUTING = frozenset({"-exec", "-execdir", "-ok", "-okdir"})
 _WHY_CODE = "the value would be read as code"
-_FIX_CODE = (
-    "write the code constant and pass the value as an argument after it, through env: or through stdin:"
-)
+_FIX_CODE = "write the code constant and pass the value as an argument after it, through env: or through stdin:"
 _WHY_PROGRAM = "data must not choose the program"
 
 
@@ -127,9 +125,7 @@ class Commands:
         for index, word in enumerate(words[1:], start=1):
             option = word.prefix
             if option.startswith("-") and set("ceE") & set(option):
-                refuse_tainted(
-                    words[index:], f"after {option} of a program named by a variable", _WHY_CODE, _FIX_CODE
-                )
+                refuse_tainted(words[index:], f"after {option} of a program named by a variable", _WHY_CODE, _FIX_CODE)
         return self._arguments(words)
 
     def _special(self, name: str, words: list[Word]) -> None:
@@ -143,9 +139,7 @@ class Commands:
                     )
         elif name == "set":
             options = list(takewhile(lambda word: word.literal != "--", words))
-            refuse_tainted(
-                options, "as an option of set", "it would change the shell", "write set -- before it"
-            )
+            refuse_tainted(options, "as an option of set", "it would change the shell", "write set -- before it")
 
     def _printf(self, words: list[Word]) -> None:
         at = 1
@@ -154,9 +148,7 @@ class Commands:
             at += 2 if words[at].literal == "-v" else 1
         at += int(len(words) > at and words[at].literal == "--")
         why = "% and \\ of the value would be directives, and %n assigns"
-        refuse_tainted(
-            words[at : at + 1], "in the format of printf", why, "write printf '%s\\n' with it as argument"
-        )
+        refuse_tainted(words[at : at + 1], "in the format of printf", why, "write printf '%s\\n' with it as argument")
 
     def _arguments(self, words: list[Word], *, forced: bool = False) -> bool:
         ended = False
@@ -203,9 +195,7 @@ class Commands:
         code = ended = unsure = dash = False
         for _, role, word in classify(words[1:], options):
             flags |= set(options.flags_of(word)) if role is not Role.OPERAND else set()
-            is_code = self._takes_code(
-                known, role, word, operands, given=code or bool(flags & set(known.input_flags))
-            )
+            is_code = self._takes_code(known, role, word, operands, given=code or bool(flags & set(known.input_flags)))
             unsure = unsure or (word.splits and not code)
             if is_code or unsure or flags & set(known.piping_flags):
                 refuse_tainted([word], f"in the code or options of {name}", _WHY_CODE, _FIX_CODE)
@@ -235,9 +225,7 @@ class Commands:
         while index < len(words):
             self.permit(words[index])
             if words[index].literal in _EXECUTING:
-                end = next(
-                    (i for i in range(index + 1, len(words)) if words[i].literal in {";", "+"}), len(words)
-                )
+                end = next((i for i in range(index + 1, len(words)) if words[i].literal in {";", "+"}), len(words))
                 inner = words[index + 1 : end]
                 runs_input |= bool(inner) and self._executed(words, inner)
                 index = end

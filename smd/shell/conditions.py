@@ -62,6 +62,4 @@ def _check_operator(words: list[Word | str], index: int, operator: str) -> None:
         refuse_tainted(after, f"after {operator} in [[ ]]", "data must not choose a name", "write the name")
     elif operator == "=~":
         why = "the value would be a regular expression"
-        refuse_tainted(
-            after, "on the right of =~", why, "compare with ==, or give the expression through env:"
-        )
+        refuse_tainted(after, "on the right of =~", why, "compare with ==, or give the expression through env:")

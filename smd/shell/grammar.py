@@ -104,12 +104,7 @@ class Grammar:
 
     def _refuse_fed(self, hole: Hole) -> None:
         why = "that program runs what it reads as code"
-        refuse(
-            hole,
-            "in the input of an interpreter",
-            why,
-            "give the code as a file and the value as an argument",
-        )
+        refuse(hole, "in the input of an interpreter", why, "give the code as a file and the value as an argument")
 
     def _bash_only(self, used: object, what: str) -> None:
         if used and not self.scan.bash:
@@ -163,9 +158,7 @@ class Grammar:
             self._value(target)
             return Redirect((*target.holes, *target.nested))
         if operator in {"<&", ">&"}:
-            refuse_tainted(
-                [target], f"after {operator}", "the value could name a descriptor", f"write {operator[0]}"
-            )
+            refuse_tainted([target], f"after {operator}", "the value could name a descriptor", f"write {operator[0]}")
         self._target(target)
         return Redirect(tuple(target.holes) if operator.startswith("<") else ())
 
@@ -178,9 +171,7 @@ class Grammar:
                 following = word.parts[index + 1 :]
                 rest = "".join(p.text if p.kind is Kind.TEXT else "?" for p in following)
                 part.hole.rule = Rule.REDIRECT
-                part.hole.leads = index == 0 or not any(
-                    p.text or p.kind is not Kind.TEXT for p in word.parts[:index]
-                )
+                part.hole.leads = index == 0 or not any(p.text or p.kind is not Kind.TEXT for p in word.parts[:index])
                 part.hole.extended = not (rest == "" or rest.startswith("/"))
 
     def _value(self, word: Word) -> None:
@@ -255,9 +246,7 @@ class Grammar:
             self._while()
             return
         name = self.scan.word()
-        refuse_tainted(
-            [name], "as the name of a loop variable", "data must not choose a name", "write the name"
-        )
+        refuse_tainted([name], "as the name of a loop variable", "data must not choose a name", "write the name")
         self.scan.space()
         if self.scan.peek(2) == "in" and not self.scan.peek(3)[2:].strip(" \t\n;\\"):
             self.scan.copy(2)
@@ -297,9 +286,7 @@ class Grammar:
             if pattern.plain == "esac" and not opened:
                 return False
             why = "the value would be read as a pattern"
-            refuse_tainted(
-                [pattern], "in a case pattern", why, "put it in the subject, or compare with [ = ]"
-            )
+            refuse_tainted([pattern], "in a case pattern", why, "put it in the subject, or compare with [ = ]")
             self.scan.blanks()
             mark = self.scan.copy()
             if mark == ")":
@@ -320,9 +307,7 @@ class Grammar:
         self._definition([name])
 
     def _definition(self, words: list[Word]) -> None:
-        refuse_tainted(
-            words[:1], "as the name of a function", "data must not choose a name", "write the name"
-        )
+        refuse_tainted(words[:1], "as the name of a function", "data must not choose a name", "write the name")
         if self.scan.peek() == "(":
             self.scan.copy()
             self.scan.blanks()

@@ -102,9 +102,7 @@ def compile_shell(text: str, *, shell: str = "sh", allow_dash: bool = False) -> 
     program = ShellProgram(shell, "".join(scanner.out), tuple(_slot(hole) for hole in scanner.holes))
     size = len((program._prelude() + program.text).encode())
     if size > MAX_ARGUMENT:
-        raise ChartError(
-            f"cannot run the command: its text has {size:,} bytes of {MAX_ARGUMENT:,}; use a script file"
-        )
+        raise ChartError(f"cannot run the command: its text has {size:,} bytes of {MAX_ARGUMENT:,}; use a script file")
     return program
 
 
@@ -120,9 +118,7 @@ def read_grammar(text: str, *, shell: str, allow_dash: bool) -> Grammar:
     try:
         grammar.program()
     except RecursionError:
-        raise ChartError(
-            "cannot read the shell command: it is nested too deeply; use a script file"
-        ) from None
+        raise ChartError("cannot read the shell command: it is nested too deeply; use a script file") from None
     if scanner.holes and commands.evaluates_assignments:
         why = "variables declared -i or -n evaluate what they are given"
         refuse(scanner.holes[0], "in this command", why, "declare the variable without -i and -n")
@@ -148,9 +144,7 @@ def _check_text(text: str, shell: str) -> None:
 def _slot(hole: Hole) -> Slot:
     if hole.rule is None:
         refuse(hole, "in this place", "no rule allows it there")
-    return Slot(
-        hole.number, hole.placeholder, hole.rule, hole.dash_checked, hole.follows, hole.leads, hole.extended
-    )
+    return Slot(hole.number, hole.placeholder, hole.rule, hole.dash_checked, hole.follows, hole.leads, hole.extended)
 
 
 def lint_shell(text: str, *, shell: str = "sh") -> list[str]:

@@ -106,13 +106,9 @@ _PYTHON = Interpreter(
     reads=True,
 )  # fmt: skip
 _PERL = Interpreter(
-    Options(flags="acdfnpsStTuUvwWX0123456789l", code="eE", attached="imMICDxFV"),
-    reads=True,
-    piping_flags="np",
+    Options(flags="acdfnpsStTuUvwWX0123456789l", code="eE", attached="imMICDxFV"), reads=True, piping_flags="np"
 )
-_RUBY = Interpreter(
-    Options(flags="acdhlnpsSvwy0123456789", code="e", settings="rICEX", attached="iFKTWx"), reads=True
-)
+_RUBY = Interpreter(Options(flags="acdhlnpsSvwy0123456789", code="e", settings="rICEX", attached="iFKTWx"), reads=True)
 _NODE = Interpreter(
     Options(flags="ich", code="ep", settings="rC",
             long=_long(Role.CODE, "eval print") | _long(Role.SETTING, "require import loader conditions")),
@@ -156,9 +152,7 @@ _MYSQL = Interpreter(
             long=_long(Role.CODE, "execute init-command") | _long(Role.VALUE, "host user port database")),
     code_operand=None,
 )  # fmt: skip
-_SQLITE_FLAGS = (
-    "append ascii bail batch box column csv header noheader html json line list markdown readonly tabs"
-)
+_SQLITE_FLAGS = "append ascii bail batch box column csv header noheader html json line list markdown readonly tabs"
 _SQLITE = Interpreter(
     Options(single_dash=True, permutes=True,
             long={"-cmd": (Role.CODE, 1), "-init": (Role.CODE, 1), "-separator": (Role.VALUE, 1),

@@ -256,9 +256,7 @@ class Scanner:
         elif following[:1] == "{":
             self._parameter(word, quoted=quoted)
         elif following[:1] == "[":
-            unreadable(
-                self.line, "$[ is arithmetic in some shells and text in others", "write $(( )) or \\$["
-            )
+            unreadable(self.line, "$[ is arithmetic in some shells and text in others", "write $(( )) or \\$[")
         elif following == "\\\n":
             unreadable(self.line, "a line ends between $ and what follows it")
         elif following[:1] == "'" and not quoted:
@@ -296,9 +294,7 @@ class Scanner:
             self._in_parameter(inner, quoted=quoted)
         self.copy()
         if hole := inner.tainted:
-            refuse(
-                hole, "inside ${ }", "the value would be read as a pattern or a subscript", "assign it first"
-            )
+            refuse(hole, "inside ${ }", "the value would be read as a pattern or a subscript", "assign it first")
         word.add_expansion(quoted=quoted and not many)
 
     def _in_parameter(self, inner: Word, *, quoted: bool) -> None:

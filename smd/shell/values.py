@@ -111,11 +111,7 @@ def check_target(text: str, what: str, roots: Sequence[str], *, leads: bool, ext
         return
     if not (leads and text and any(_is_under(text, root, strictly=extended) for root in roots)):
         why = f"{text[:80]!r} is no plain name ([A-Za-z0-9._-]) and lies under no declared root"
-        _fail(
-            f"{what} as a redirection target",
-            why,
-            "declare the folder as a root, or let the program write it",
-        )
+        _fail(f"{what} as a redirection target", why, "declare the folder as a root, or let the program write it")
 
 
 def _is_under(path: str, root: str, *, strictly: bool) -> bool:

@@ -183,6 +183,14 @@ class State:
         return f"<State {self.id}>"
 
 
+def region_of(state: State) -> str:
+    """The part of the innermost parallel state that a state lies in; empty outside parallel states."""
+    for inner in (state, *state.ancestors):
+        if inner.parent is not None and inner.parent.kind == PARALLEL:
+            return inner.id
+    return ""
+
+
 class EventSpec(NamedTuple):
     """A declared event: its place in the order of consumption, what it promotes into the context, its payload.
 

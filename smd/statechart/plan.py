@@ -47,8 +47,8 @@ class Microstep:
         simple: pure operations when nothing else is to be done, else None.
     """
 
-    __slots__ = ("_traces", "again", "content", "done", "ends", "entered", "entries", "exited", "exits", "heads", "left", "remembers", "simple", "sources",
-                 "target", "transitions")  # fmt: skip
+    __slots__ = ("_traces", "again", "content", "done", "ends", "entered", "entries", "exited", "exits", "heads",
+                 "left", "remembers", "simple", "sources", "target", "transitions")  # fmt: skip
 
     def __init__(
         self, transitions: tuple[Transition, ...], exited: tuple[State, ...], entered: tuple[State, ...],

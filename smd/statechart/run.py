@@ -10,7 +10,7 @@ from smd.statechart.configuration import Configuration
 from smd.statechart.context import Change, apply_patch
 from smd.statechart.effects import Effect, Taken, Warn
 from smd.statechart.event import Event, Hold
-from smd.statechart.model import PARALLEL, Statechart
+from smd.statechart.model import Statechart, region_of
 from smd.statechart.scope import Lookup, Moment, lookup_in
 from smd.statechart.snapshot import Sequence, Snapshot, Timer
 
@@ -131,12 +131,8 @@ class Run:
             )  # fmt: skip
 
     def region(self, state_id: str) -> str:
-        """The part of the innermost parallel state that `state_id` lies in; empty outside parallel states."""
-        state = self.chart.states[state_id]
-        for inner in (state, *state.ancestors):
-            if inner.parent is not None and inner.parent.kind == PARALLEL:
-                return inner.id
-        return ""
+        """See `model.region_of`."""
+        return region_of(self.chart.states[state_id])
 
     def mark_failed(self, state_id: str) -> None:
         """An action of this state failed or was cancelled: jobs taken in its region are no longer well."""

@@ -211,15 +211,23 @@ def _begin(run: Run, record: Sequence, action: Action, state: State) -> Answer |
         sleep(run, record, parse_duration(params["duration"]), "sleep")
         put(run, record, record._replace(phase=SLEEPING))
         return None
-    if action.watch == "events" and _already_here(run, record, action):
-        return answer(run, record._replace(direct=False), state, action.events.get("success"), old=record)
+    if action.watch == "events":
+        found = _already_here(run, record, action)
+        if found is not None:
+            return answer(run, found, state, action.events.get("success"), old=record)
     put(run, record, record.moved(record.index, ASKING if action.kind == Kind.STORE else WORKING))
     return None
 
 
-def _already_here(run: Run, record: Sequence, action: Action) -> bool:
-    """`check_events`: the event that led into the state is the one it looks for."""
-    return record.direct and record.event is not None and wants(run, record, action, record.event)
+def _already_here(run: Run, record: Sequence, action: Action) -> Sequence | None:
+    """`check_events`: the event that led into the state is the one it looks for, or one that was deferred is."""
+    if record.direct and record.event is not None and wants(run, record, action, record.event):
+        return record._replace(direct=False)
+    for place, event in enumerate(run.deferred):
+        if wants(run, record, action, event):
+            run.deferred = (*run.deferred[:place], *run.deferred[place + 1 :])
+            return record._replace(event=event, direct=False)
+    return None
 
 
 def wants(run: Run, record: Sequence, action: Action, event: Event) -> bool:

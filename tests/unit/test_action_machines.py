@@ -10,7 +10,6 @@ import pytest
 from smd.actions import STORE, WORKING
 from smd.actions.base import Call
 from smd.actions.machines import STOP, StartChild
-from smd.actions.messages import Consume
 from smd.catalogue import ACTIONS, Kind
 from smd.errors import ActionError
 from smd.statechart.event import Event, Hold, Outcome
@@ -137,16 +136,9 @@ def test_the_state_of_another_machine_chooses_the_event(
 # --- events -----------------------------------------------------------------------------------------------------------
 
 
-def test_a_waiting_event_is_consumed_and_goes_on_with_the_sequence() -> None:
-    event = Event("go", {"n": 1}, id="x")
-    asked, outcome, _ = ask("check_events", (9, event), True, event_types=["go", "halt"], success="found")
-    assert asked == [FindPending("m", ("go", "halt")), Consume(9, event)]
-    assert (outcome.event, outcome.taken, outcome.empty) == ("found", event, False)
-
-
-@pytest.mark.parametrize("answers", [(None,), ((9, Event("go")), False)])
-def test_no_event_and_one_already_under_way_are_empty(answers: tuple[Any, ...]) -> None:
-    _, outcome, _ = ask("check_events", *answers, event_types="go")
+def test_a_machine_s_own_events_come_through_its_inbox_so_nothing_is_asked() -> None:
+    asked, outcome, _ = ask("check_events", event_types=["go", "halt"])
+    assert asked == []
     assert (outcome.event, outcome.taken, outcome.empty) == ("no_events", None, True)
 
 
