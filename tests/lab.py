@@ -8,11 +8,11 @@ from smd.document import load_document
 from smd.statechart.effects import Effect, Log, Send
 from smd.statechart.event import Event, Outcome
 from smd.statechart.interpreter import initial, macrostep
-from smd.statechart.step import Step
 from smd.statechart.model import Action, Statechart
 from smd.statechart.sequence import action_of, key_of
 from smd.statechart.snapshot import Sequence, Snapshot
 from smd.statechart.snapshot_json import from_plain, to_plain
+from smd.statechart.step import Step
 
 
 def chart_of(text: str) -> Statechart:

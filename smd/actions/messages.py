@@ -19,11 +19,11 @@ def check_events(call: Call) -> Asking:
     Events of the machine itself come through its inbox, and are handed over there; another machine's
     (`target_machine`) are only looked at: the event stays where it is.
     """
-    target = call.params.get("target_machine") or call.machine
+    target, types = call.params.get("target_machine") or call.machine, event_types(call)
     nothing = call.done(call.action.events.get("empty"), empty=True)
     if target == call.machine:
         return nothing
-    found = yield FindPending(target, event_types(call))
+    found = yield FindPending(target, types)
     return nothing if found is None else call.done()
 
 

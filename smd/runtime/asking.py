@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +18,17 @@ from smd.statechart.model import Action, Statechart, region_of
 from smd.statechart.scope import Lookup, lookup_in
 from smd.statechart.sequence import action_of, key_of
 from smd.statechart.snapshot import Sequence, Snapshot
-from smd.store.base import AddJob, ClaimJob, CreateMachine, Enqueue, MachineRow, PutChart, SettleJob
+from smd.store.base import (
+    AddJob,
+    ClaimJob,
+    CreateMachine,
+    Enqueue,
+    FindMachine,
+    MachineRow,
+    PutChart,
+    SettleJob,
+    UpdateMachine,
+)
 
 if TYPE_CHECKING:
     from smd.runtime.machine import Machine
@@ -110,33 +119,30 @@ def _start_child(turn: Turn, operation: StartChild) -> Recipe:
     """A child is a machine row and its start a pending row, both in this transaction."""
     supervisor, parent = turn.machine.supervisor, turn.machine
     try:
-        chart, origin = supervisor.charts.load(supervisor.charts.resolve(operation.path, parent.work_folder))
-        if not isinstance(operation.context, dict):
-            raise ActionError("cannot start a child: its context must be a map")
+        path = supervisor.charts.resolve(operation.path, parent.work_folder)
+        chart, origin = supervisor.charts.load(path)
     except SmdError as error:
         return {"started": False, "existing": False, "error": error.message}
     yield PutChart(chart.hash, codec.dumps(chart.source))
-    row = MachineRow(
-        operation.name, 0, chart.hash, "stopped", 0, parent=operation.parent, linked=operation.linked,
-        initial_context=json.dumps(operation.context).encode(), origin=origin, work_folder=str(parent.work_folder),
-        owner_epoch=0, last_event=operation.key,
-    )  # fmt: skip
+    born = {
+        "chart": chart.hash, "parent": operation.parent, "linked": operation.linked, "origin": origin,
+        "initial_context": codec.dumps(operation.context), "born_of": operation.key,
+    }  # fmt: skip
+    row = MachineRow(operation.name, 0, status="stopped", version=0, work_folder=str(parent.work_folder), **born)
     existing = yield CreateMachine(row)
+    if existing is not None and existing.born_of == operation.key:
+        return {"started": True, "existing": True, "error": None}
+    if existing is not None and existing.status != "finished":
+        why = f"a machine of that name is {existing.status}"
+        return {"started": False, "existing": True, "error": why}
     if existing is not None:
-        if existing.last_event == operation.key:
-            return {"started": True, "existing": True, "error": None}
-        if existing.status != "finished":
-            return {
-                "started": False,
-                "existing": True,
-                "error": f"machine '{operation.name}' exists and is {existing.status}",
-            }
-        row = existing
+        yield UpdateMachine(operation.name, born)
     held = [list(hold) for hold in _handed(turn, operation)]
-    payload = {"context": operation.context, "held": held, "chart": chart.hash, "key": operation.key}
+    payload = {"context": operation.context, "held": held, "chart": chart.hash}
     start = Event(control.START, payload, source=parent.name)
     seq, _ = yield Enqueue(operation.name, start, turn.now)
-    turn.result.children.append((row, chart))
+    stored = yield FindMachine(operation.name)
+    turn.result.children.append((stored, chart))
     turn.result.delivered.append((operation.name, seq, start))
     return {"started": True, "existing": existing is not None, "error": None}
 

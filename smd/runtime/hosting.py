@@ -210,9 +210,8 @@ class Hosting:
         supervisor = self._supervisor
         self.store_error = None
         for row, chart in result.children:
-            if row.name not in supervisor.machines:
-                self._host(row, chart, None)
-            supervisor.machines[row.name].chart = chart
+            child = supervisor.machines.get(row.name) or self._host(row, chart, None)
+            child.chart, child.parent, child.linked, child.origin = chart, row.parent, row.linked, row.origin
         for name, seq, event in result.delivered:
             target = supervisor.machines.get(name)
             if target is not None and (target.status == "running" or event.type.startswith(control.PREFIX)):

@@ -236,7 +236,8 @@ def wants(run: Run, record: Sequence, action: Action, event: Event) -> bool:
     types = params["event_types"]
     if params.get("target_machine") not in {None, run.snapshot.machine}:
         return False
-    return any(matches(t, event.type) for t in ([types] if isinstance(types, str) else types))
+    listed = types if isinstance(types, list) else [types]
+    return any(isinstance(t, str) and matches(t, event.type) for t in listed)
 
 
 def answer(

@@ -30,7 +30,8 @@ class MachineRow(NamedTuple):
 
     `since` is when status, label or life last changed, `last_event` the type last taken; the store keeps both.
     `version` equals the number of its consumed journal rows. `snapshot` is canonical JSON, None before its first
-    start. `work_folder` is where relative paths of its actions begin.
+    start. `work_folder` is where relative paths of its actions begin; `born_of` is the key of the action that
+    started it as a child.
     """
 
     name: str
@@ -53,6 +54,7 @@ class MachineRow(NamedTuple):
     owner_epoch: int = 0
     origin: str = ""
     work_folder: str = ""
+    born_of: str = ""
 
 
 class JournalRow(NamedTuple):

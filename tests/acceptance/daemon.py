@@ -188,10 +188,9 @@ def _spoken(words: list[str | Path], stdin: str | None, cwd: Path | None) -> Spo
 @contextlib.contextmanager
 def running(state: Path, *arguments: str | Path, cwd: Path | None = None) -> Iterator[Daemon]:
     """A daemon that is ready, and ended at the end whatever happens. It must never have shown a traceback."""
-    daemon = Daemon(state, *arguments, cwd=cwd).start()
+    daemon = Daemon(state, *arguments, cwd=cwd)
     try:
-        yield daemon
+        yield daemon.start()
         assert "Traceback" not in daemon.output, daemon.output
     finally:
-        if daemon.process.poll() is None:
-            daemon.kill()
+        daemon.kill()

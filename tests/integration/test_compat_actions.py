@@ -70,6 +70,12 @@ async def test_both_layouts_of_parameters_are_read_and_the_outer_one_wins() -> N
     assert Lab(acting(wrapped, {**wrapped, "message": "outer"})).logs == ["inner", "outer"]
 
 
+async def test_log_stays_the_built_in_one_beside_a_file_of_that_name(tmp_path: Path) -> None:
+    (tmp_path / "log_action.py").write_text("raise RuntimeError")
+    async with hosting(actions_dir=tmp_path) as host:
+        assert await act(host, {"type": "log", "message": "x", "success": "ok"}) == ["done"]
+
+
 async def test_activity_log_answers_continue_and_log_nothing() -> None:
     rows = "initial_state: a\ntransitions: [{from: a, to: b, event: continue}]\nactions: {a: [{type: %s, message: x}]}"
     assert [Lab(rows % kind).states for kind in ("activity_log", "log")] == [["b"], ["a"]]

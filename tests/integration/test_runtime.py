@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
 
 import pytest
@@ -67,7 +68,9 @@ async def test_events_of_the_daemon_cannot_be_sent_from_outside() -> None:
 
 async def test_events_for_a_stopped_machine_wait_and_are_consumed_in_order() -> None:
     async with hosting() as host:
-        await host.add("machine: m\ncontext: {l: []}\nstates: {a: {on: {e: {actions: [{type: add_to_list, list_key: l, value: '{payload.n}'}]}}}}")
+        await host.add(
+            "machine: m\ncontext: {l: []}\nstates: {a: {on: {e: {actions: [{type: add_to_list, list_key: l, value: '{payload.n}'}]}}}}"
+        )
         await host.supervisor.stop("m")
         answers = [await host.send("m", "e", {"n": n}) for n in range(5)]
         assert {(a.disposition, a.code) for a in answers} == {("queued", "not_running")}
@@ -78,7 +81,9 @@ async def test_events_for_a_stopped_machine_wait_and_are_consumed_in_order() -> 
 
 async def test_high_priority_overtakes_what_waits() -> None:
     async with hosting() as host:
-        await host.add("machine: m\ncontext: {l: []}\nstates: {a: {on: {e: {actions: [{type: add_to_list, list_key: l, value: '{payload.n}'}]}}}}")
+        await host.add(
+            "machine: m\ncontext: {l: []}\nstates: {a: {on: {e: {actions: [{type: add_to_list, list_key: l, value: '{payload.n}'}]}}}}"
+        )
         await host.supervisor.pause("m")
         for n, priority in enumerate((1, 2, 1, 0)):
             await host.send("m", "e", {"n": n}, priority=priority)
@@ -128,7 +133,9 @@ async def test_a_timer_fires_when_its_time_has_come() -> None:
 async def test_timers_state_and_context_survive_a_restart(tmp_path: Path) -> None:
     clock = ManualClock()
     async with hosting(tmp_path / "s.db", clock=clock) as host:
-        await host.add("machine: m\ncontext: {n: 1}\nstates: {a: {on: {go: {to: b, actions: [{type: assign, set: {n: '2'}}]}}}, b: {after: {60s: c}}, c: {}}")
+        await host.add(
+            "machine: m\ncontext: {n: 1}\nstates: {a: {on: {go: {to: b, actions: [{type: assign, set: {n: '2'}}]}}}, b: {after: {60s: c}}, c: {}}"
+        )
         await host.send("m", "go")
     clock.advance(59)
     async with hosting(tmp_path / "s.db", clock=clock) as host:
@@ -141,7 +148,9 @@ async def test_timers_state_and_context_survive_a_restart(tmp_path: Path) -> Non
 async def test_timers_after_a_restart_follow_on_restart(tmp_path: Path, policy: str, left: float) -> None:
     clock = ManualClock()
     async with hosting(tmp_path / "s.db", clock=clock) as host:
-        await host.add(f"machine: m\nstates: {{a: {{on: {{tick: {{}}}}, after: {{60s: {{to: b, on_restart: {policy}}}}}}}, b: {{}}}}")
+        await host.add(
+            f"machine: m\nstates: {{a: {{on: {{tick: {{}}}}, after: {{60s: {{to: b, on_restart: {policy}}}}}}}, b: {{}}}}"
+        )
         clock.advance(10)
         await host.send("m", "tick")
     clock.advance(100)
@@ -154,24 +163,22 @@ async def test_timers_after_a_restart_follow_on_restart(tmp_path: Path, policy: 
 
 
 async def test_the_running_sequence_goes_on_after_a_restart(tmp_path: Path) -> None:
-    mark = tmp_path / "mark"
+    mark, running = tmp_path / "mark", tmp_path / "running"
+    os.mkfifo(running)
     text = f"""
         machine: m
         states:
           a:
             actions:
               - {{type: log, message: first}}
-              - {{type: bash, command: 'echo run >> {mark}; test -e {tmp_path}/go && exit 0; sleep 60', success: ready}}
+              - {{type: bash, command: 'echo run >> {mark}; test -e {tmp_path}/go && exit 0; echo > {running}; sleep 60', success: ready}}
             on: {{ready: b}}
           b: {{}}
         """
     clock = SystemClock()
     async with hosting(tmp_path / "s.db", clock=clock, verify=False) as host:
-        with host.supervisor.bus.subscribe(["action_started"]) as notices:
-            await host.add(text)
-            await asyncio.wait_for(notices.get(), 20)
-            while not mark.exists():
-                await asyncio.sleep(0)
+        await host.add(text)
+        await asyncio.to_thread(running.read_text)
     (tmp_path / "go").touch()
     async with hosting(tmp_path / "s.db", clock=clock) as host:
         await host.until("m", "b")
@@ -181,7 +188,9 @@ async def test_the_running_sequence_goes_on_after_a_restart(tmp_path: Path) -> N
 async def test_machines_talk_and_the_target_hears_once() -> None:
     async with hosting() as host:
         await host.add(COUNTER)
-        await host.add("machine: s\nstates: {a: {on: {go: {actions: [{type: send_event, target: counter, event: tick}]}}}}")
+        await host.add(
+            "machine: s\nstates: {a: {on: {go: {actions: [{type: send_event, target: counter, event: tick}]}}}}"
+        )
         for _ in range(3):
             await host.send("s", "go")
         await host.quiet()
@@ -190,7 +199,9 @@ async def test_machines_talk_and_the_target_hears_once() -> None:
 
 async def test_a_send_to_nobody_comes_back_as_error_communication() -> None:
     async with hosting() as host:
-        await host.add("machine: s\nstates: {a: {on: {go: {actions: [{type: send_event, target: nobody, event: tick}]}, error.communication: b}}, b: {}}")
+        await host.add(
+            "machine: s\nstates: {a: {on: {go: {actions: [{type: send_event, target: nobody, event: tick}]}, error.communication: b}}, b: {}}"
+        )
         await host.send("s", "go")
         await host.until("s", "b")
 
@@ -270,7 +281,9 @@ async def test_a_machine_that_never_settles_fails_alone() -> None:
 
 async def test_a_context_over_one_mebibyte_fails_the_machine_at_the_guilty_event() -> None:
     async with hosting() as host:
-        await host.add("machine: m\nstates: {a: {on: {keep: {actions: [{type: set_context, key: '{payload.k}', value: '{payload.v}'}]}}}}")
+        await host.add(
+            "machine: m\nstates: {a: {on: {keep: {actions: [{type: set_context, key: '{payload.k}', value: '{payload.v}'}]}}}}"
+        )
         answers = await asyncio.gather(
             host.send("m", "keep", {"k": "a", "v": "x"}),
             host.send("m", "keep", {"k": "b", "v": "x" * 1_100_000}),
@@ -315,13 +328,14 @@ async def test_a_broken_contract_fails_the_machine_and_keeps_its_old_state() -> 
 
 async def test_a_retry_happens_when_its_pause_is_over() -> None:
     async with hosting() as host:
-        with host.supervisor.bus.subscribe(["action_ended"]) as ended:
-            await host.add("machine: m\nstates: {a: {actions: [{type: run, command: ['false'], retry: {max: 1, delay: 5s}}], on: {error: b}}, b: {}}")
-            await ended.get()
-            while not host.supervisor.view("m").timers:
-                await asyncio.sleep(0)
+        with host.supervisor.bus.subscribe(["error"]) as failed:
+            await host.add(
+                "machine: m\nstates: {a: {actions: [{type: run, command: ['false'], retry: {max: 1, delay: 5s}}], on: {error: b}}, b: {}}"
+            )
+            await failed.get()
+            assert [t["due"] for t in host.supervisor.view("m").timers] == [host.clock.now() + 5]
             host.advance(5)
-            await ended.get()
+            await failed.get()
         await host.until("m", "b")
 
 

@@ -53,17 +53,11 @@ def answer(**changes: Any) -> dict[str, Any]:
             0,
         ),
         (
-            answer(
-                disposition="queued", reason="machine is stopped; it is consumed at start", code="not_running"
-            ),
+            answer(disposition="queued", reason="machine is stopped; it is consumed at start", code="not_running"),
             "worker: new_job queued: machine is stopped; it is consumed at start",
             0,
         ),
-        (
-            answer(disposition="deferred", reason="the action runs"),
-            "worker: new_job deferred: the action runs",
-            0,
-        ),
+        (answer(disposition="deferred", reason="the action runs"), "worker: new_job deferred: the action runs", 0),
         (answer(disposition="duplicate"), "worker: new_job duplicate", 0),
         (
             answer(
@@ -99,18 +93,7 @@ def test_what_became_of_the_event_is_one_line_and_an_exit_code(
         (["--target", "worker", "new_job"], "", {"type": "new_job"}),
         (["worker", "--type", "new_job"], "", {"type": "new_job"}),
         (
-            [
-                "--target",
-                "worker",
-                "--type",
-                "e",
-                "--source",
-                "ui",
-                "--job-id",
-                "j",
-                "--payload",
-                '{"a": [1]}',
-            ],
+            ["--target", "worker", "--type", "e", "--source", "ui", "--job-id", "j", "--payload", '{"a": [1]}'],
             "",
             {"type": "e", "source": "ui", "job_id": "j", "payload": {"a": [1]}},
         ),
@@ -121,28 +104,11 @@ def test_what_became_of_the_event_is_one_line_and_an_exit_code(
             {"type": "e", "payload": [1], "id": "k 1", "priority": "high"},
         ),
         (
-            [
-                "worker",
-                "e",
-                "-p",
-                "n=1",
-                "-p",
-                "s=a b",
-                "-p",
-                'o={"x": null}',
-                "-p",
-                "eq=a=b",
-                "-p",
-                "inf=NaN",
-            ],
+            ["worker", "e", "-p", "n=1", "-p", "s=a b", "-p", 'o={"x": null}', "-p", "eq=a=b", "-p", "inf=NaN"],
             "",
             {"type": "e", "payload": {"n": 1, "s": "a b", "o": {"x": None}, "eq": "a=b", "inf": "NaN"}},
         ),
-        (
-            ["worker", "e", "-d", '{"a": 1, "b": 1}', "-p", "b=2"],
-            "",
-            {"type": "e", "payload": {"a": 1, "b": 2}},
-        ),
+        (["worker", "e", "-d", '{"a": 1, "b": 1}', "-p", "b=2"], "", {"type": "e", "payload": {"a": 1, "b": 2}}),
         (["worker", "e", "--wait", "settled"], "?wait=settled", {"type": "e"}),
         (["worker", "e", "--wait", "taken", "--timeout", "2.5"], "?wait=taken&timeout=2.5", {"type": "e"}),
         (["worker", "e", "--timeout", "1"], "?wait=taken&timeout=1.0", {"type": "e"}),
@@ -157,9 +123,7 @@ def test_the_request_holds_what_was_said_and_no_more(
     assert asked == ("POST", f"/v1/machines/worker/events{query}", body, "application/json")
 
 
-def test_a_payload_comes_from_a_file_or_stdin(
-    smctl: Smctl, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_payload_comes_from_a_file_or_stdin(smctl: Smctl, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     smctl.server.reply(ROUTE, TAKEN)
     (tmp_path / "p.json").write_text('{"from": "file"}')
     _, asked = smctl.one("send-event", "worker", "e", "-d", f"@{tmp_path}/p.json")
@@ -191,9 +155,7 @@ def test_a_payload_comes_from_a_file_or_stdin(
         (["worker", "e", "--tragte", "x"], "--target"),
     ],
 )
-def test_a_mistake_on_the_command_line_is_told_and_nothing_is_sent(
-    smctl: Smctl, args: list[str], told: str
-) -> None:
+def test_a_mistake_on_the_command_line_is_told_and_nothing_is_sent(smctl: Smctl, args: list[str], told: str) -> None:
     result = smctl("send-event", *args)
     assert (result.code, result.out, smctl.server.asked) == (2, "", [])
     assert told in result.err
@@ -205,11 +167,7 @@ def test_a_wait_that_timed_out_shows_the_answer_so_far(smctl: Smctl) -> None:
     error = {"code": "wait_timeout", "message": "cannot wait longer: not settled"}
     smctl.server.reply(ROUTE, {"error": error, "answer": TAKEN}, 408)
     result = smctl("send-event", "worker", "new_job", "--wait", "settled", "--timeout", "0")
-    assert result == (
-        124,
-        "worker: new_job taken: waiting -> processing\n",
-        "error: cannot wait longer: not settled\n",
-    )
+    assert result == (124, "worker: new_job taken: waiting -> processing\n", "error: cannot wait longer: not settled\n")
 
 
 def test_a_finished_machine_refuses_with_exit_code_3(smctl: Smctl) -> None:
@@ -263,10 +221,7 @@ def test_events_are_listed_with_the_start_of_their_payload(smctl: Smctl) -> None
         (
             "error-history",
             "/v1/errors",
-            [
-                "SEQ  MACHINE  ERROR             JOB  AT",
-                "9    worker   no such \\x1bfile  j1   2023-11-14 22:13:21",
-            ],
+            ["SEQ  MACHINE  ERROR             JOB  AT", "9    worker   no such \\x1bfile  j1   2023-11-14 22:13:21"],
             {
                 "id": 9,
                 "machine": "worker",

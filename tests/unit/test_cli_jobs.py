@@ -47,18 +47,9 @@ def stdin(monkeypatch: pytest.MonkeyPatch) -> Any:
         (["--type", "image"], {"job_type": "image"}),
         (
             ["j1", "--type", "image", "--machine-type", "gpu", "--priority", "1", "--source-job", "j0"],
-            {
-                "job_type": "image",
-                "job_id": "j1",
-                "machine_type": "gpu",
-                "priority": 1,
-                "source_job_id": "j0",
-            },
+            {"job_type": "image", "job_id": "j1", "machine_type": "gpu", "priority": 1, "source_job_id": "j0"},
         ),
-        (
-            ["j1", "--type", "image", "--payload", "[1]"],
-            {"job_type": "image", "job_id": "j1", "payload": [1]},
-        ),
+        (["j1", "--type", "image", "--payload", "[1]"], {"job_type": "image", "job_id": "j1", "payload": [1]}),
         (
             ["j1", "--type", "image", "-d", '{"a": 1}', "-p", "b=x"],
             {"job_type": "image", "job_id": "j1", "payload": {"a": 1, "b": "x"}},
@@ -66,9 +57,7 @@ def stdin(monkeypatch: pytest.MonkeyPatch) -> Any:
     ],
 )
 @pytest.mark.parametrize("command", ["add-job", "create-job"])
-def test_a_job_is_added_and_its_id_printed(
-    smctl: Smctl, command: str, args: list[str], body: dict[str, Any]
-) -> None:
+def test_a_job_is_added_and_its_id_printed(smctl: Smctl, command: str, args: list[str], body: dict[str, Any]) -> None:
     smctl.server.reply("POST /v1/jobs", JOB, 201)
     result, asked = smctl.one(command, *args)
     assert asked == ("POST", "/v1/jobs", body, "application/json")
@@ -89,19 +78,14 @@ def test_an_input_file_goes_into_the_data_with_its_absolute_path(
     ("args", "told"),
     [
         (["j1"], "missing option '--type'"),
-        (
-            ["j1", "--type", "t", "--input-file", "/nonexistent/a"],
-            "cannot find the input file '/nonexistent/a'",
-        ),
+        (["j1", "--type", "t", "--input-file", "/nonexistent/a"], "cannot find the input file '/nonexistent/a'"),
         (["j1", "--type", "t", "--input-file", "/", "--payload", "[1]"], "not an object"),
         (["j1", "--type", "t", "--payload", "{"], "cannot read the payload as JSON"),
         (["-", "--type", "t"], "stands on its line of stdin"),
         (["-"], "stdin is empty"),
     ],
 )
-def test_a_wrong_job_is_told_and_nothing_is_sent(
-    smctl: Smctl, stdin: Any, args: list[str], told: str
-) -> None:
+def test_a_wrong_job_is_told_and_nothing_is_sent(smctl: Smctl, stdin: Any, args: list[str], told: str) -> None:
     stdin(b"\n")
     result = smctl("add-job", *args)
     assert (result.code, smctl.server.asked) == (2, [])
@@ -173,9 +157,7 @@ def test_details_show_the_payload(smctl: Smctl) -> None:
         (["fail-job", "j1", "--reason", "disk full"], "fail", {"reason": "disk full"}, "failed"),
     ],
 )
-def test_a_job_is_settled(
-    smctl: Smctl, args: list[str], verb: str, body: dict[str, Any], status: str
-) -> None:
+def test_a_job_is_settled(smctl: Smctl, args: list[str], verb: str, body: dict[str, Any], status: str) -> None:
     smctl.server.reply(f"POST /v1/jobs/j1/{verb}", {**JOB, "status": status})
     result, asked = smctl.one(*args)
     assert asked.body == body

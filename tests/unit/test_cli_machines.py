@@ -70,10 +70,7 @@ def test_show_tells_everything_with_the_context(smctl: Smctl) -> None:
     lines = smctl("show", "worker").out.splitlines()
     assert [line.partition(":")[0] for line in lines[: len(VIEW)]] == list(VIEW)
     assert "".join(lines[len(VIEW) :]) == 'snapshot:{  "context": {    "n": 1  }}'
-    assert json.loads(smctl("show", "worker", "-o", "json").out) == {
-        **VIEW,
-        "snapshot": {"context": {"n": 1}},
-    }
+    assert json.loads(smctl("show", "worker", "-o", "json").out) == {**VIEW, "snapshot": {"context": {"n": 1}}}
 
 
 @pytest.mark.parametrize(

@@ -27,17 +27,7 @@ from tests.unit.listening import listening
 
 RUN = [sys.executable, "-c", "import sys; from smd.cli import main; sys.exit(main())"]
 ROOT = Path(str(files("smd"))).parent
-TOO_DEAR = {
-    "asyncio",
-    "pydantic",
-    "structlog",
-    "starlette",
-    "http.client",
-    "orjson",
-    "yaml",
-    "urllib",
-    "pathlib",
-}
+TOO_DEAR = {"asyncio", "pydantic", "structlog", "starlette", "http.client", "orjson", "yaml", "urllib", "pathlib"}
 
 
 def environment(**extra: str) -> dict[str, str]:
@@ -99,9 +89,7 @@ def test_a_hostile_name_cannot_drive_the_terminal(smctl: Smctl) -> None:
 
 
 def test_wide_characters_keep_columns_aligned(smctl: Smctl) -> None:
-    smctl.server.reply(
-        "GET /v1/machines", {"machines": [{**VIEW, "name": "作業員"}, {**VIEW, "name": "e\u0301"}]}
-    )
+    smctl.server.reply("GET /v1/machines", {"machines": [{**VIEW, "name": "作業員"}, {**VIEW, "name": "e\u0301"}]})
     lines = smctl("list-machines").out.splitlines()
     assert lines[0].startswith("MACHINE  STATE")
     assert lines[1].startswith("作業員   waiting")
@@ -268,9 +256,7 @@ def test_output_before_an_error_is_not_lost(tmp_path: Path) -> None:
 
 def test_a_full_disk_under_stdout_is_told() -> None:
     with open("/dev/full", "wb") as full:  # noqa: PTH123
-        done = subprocess.run(
-            [*RUN, "--version"], env=environment(), stdout=full, stderr=subprocess.PIPE, check=False
-        )
+        done = subprocess.run([*RUN, "--version"], env=environment(), stdout=full, stderr=subprocess.PIPE, check=False)
     assert (done.returncode, done.stderr) == (1, b"error: cannot go on: No space left on device\n")
 
 
@@ -289,13 +275,7 @@ def dear(modules: set[str]) -> set[str]:
 def test_send_event_imports_nothing_dear(tmp_path: Path) -> None:
     """The start-up budget: click, a socket, JSON and the one noun's file."""
     with listening(tmp_path / "s") as server:
-        taken: dict[str, Any] = {
-            "machine": "w",
-            "type": "e",
-            "disposition": "taken",
-            "states": ["b"],
-            "before": ["a"],
-        }
+        taken: dict[str, Any] = {"machine": "w", "type": "e", "disposition": "taken", "states": ["b"], "before": ["a"]}
         server.reply("POST /v1/machines/w/events", taken)
         code, modules = imported(["send-event", "w", "e", "-p", "n=1"], SMD_HOST=server.host)
     assert code == 0

@@ -230,9 +230,7 @@ def test_a_plain_tcp_daemon_is_reached(server: Listener) -> None:
         thread.join()
 
 
-def test_the_daemon_is_looked_for_in_the_documented_order(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_daemon_is_looked_for_in_the_documented_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """--host, SMD_HOST, ./.smd, the runtime folder; a plain file is no socket."""
     monkeypatch.chdir(tmp_path)
     environ = {"XDG_RUNTIME_DIR": str(tmp_path / "xdg")}
@@ -249,9 +247,7 @@ def test_the_daemon_is_looked_for_in_the_documented_order(
 
 
 @pytest.mark.skipif(os.path.exists("/run/smd/control.sock"), reason="a daemon runs on this machine")  # noqa: PTH110
-def test_without_a_daemon_the_error_names_every_place(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_a_daemon_the_error_names_every_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     error = refused(lambda: find_host(None, {"XDG_RUNTIME_DIR": "/xdg"}))
     for place in (".smd/control.sock", "/xdg/smd/control.sock", "/run/smd/control.sock"):

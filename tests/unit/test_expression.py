@@ -146,9 +146,7 @@ def test_failures_say_what_was_wrong(text: str, why: str) -> None:
 
 def test_machine_job_now_and_states_come_from_the_moment() -> None:
     moment = Moment()
-    expression = compile_expression(
-        "in_state('a') && machine.life == 1 && !in_state('b') && now > 1 && in_state('a')"
-    )
+    expression = compile_expression("in_state('a') && machine.life == 1 && !in_state('b') && now > 1 && in_state('a')")
     assert expression.test({}, None, moment)
     assert expression.states == ("a", "b")
     assert expression.roots == {"machine", "now"}
@@ -229,9 +227,7 @@ def test_patterns_of_exponential_cost_are_refused(pattern: str) -> None:
         value_of("context.s.matches(context.p)", {"s": "a", "p": pattern})
 
 
-@pytest.mark.parametrize(
-    ("pattern", "length"), [("a.*b", 6_000), ("a.*b.*c.*d", 100), ("a?" * 20 + "b", 100)]
-)
+@pytest.mark.parametrize(("pattern", "length"), [("a.*b", 6_000), ("a.*b.*c.*d", 100), ("a?" * 20 + "b", 100)])
 def test_text_for_a_costly_pattern_is_bounded(pattern: str, length: int) -> None:
     with pytest.raises(ExpressionError, match="reads at most"):
         value_of("context.s.matches(context.p)", {"s": "a" * length, "p": pattern})
@@ -265,16 +261,7 @@ _OPERATORS = st.sampled_from(["+", "-", "*", "/", "%", "<", "<=", "==", "!=", "i
 
 _CALLS = st.sampled_from(
     [
-        *(
-            "size({0})",
-            "string({0})",
-            "int({0})",
-            "double({0})",
-            "bool({0})",
-            "!({0})",
-            "-({0})",
-            "{0}.trim()",
-        ),
+        *("size({0})", "string({0})", "int({0})", "double({0})", "bool({0})", "!({0})", "-({0})", "{0}.trim()"),
         *("{0}.contains({1})", "{0}.split({1})", "{0}.join({1})", "{0}.matches({1})", "{0}.map(x, {1})"),
         *("{0}.all(x, {1})", "{0}.exists(x, x == {1})", "{0}.filter(x, {1})"),
     ]

@@ -79,5 +79,10 @@ def test_the_short_cut_gives_the_same_step(plain: dict[str, Any], events: list[t
         for _ in range(2):  # the second time the plans are remembered
             step = macrostep(chart, snapshot, event, 5.0)
         assert to_plain(step.snapshot) == to_plain(full.snapshot)
-        assert (step.disposition, step.code, step.taken, step.effects) == (full.disposition, full.code, full.taken, full.effects)
+        assert (step.disposition, step.code, step.taken, step.effects) == (
+            full.disposition,
+            full.code,
+            full.taken,
+            full.effects,
+        )
         snapshot = from_plain(chart, to_plain(step.snapshot))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from smd.statechart.effects import Settle
 from smd.statechart.event import Event, Hold, Outcome
 from smd.statechart.sequence import key_of
 from tests.lab import Lab
@@ -89,7 +90,7 @@ def test_an_unhandled_failure_goes_on_with_the_next_action_and_fails_held_jobs()
     assert [h.job_id for h in lab.snapshot.held] == ["j"]
     lab.fail("broke")
     assert lab.logs == ["next"]
-    settles = [e for e in lab.effects if type(e).__name__ == "Settle"]
+    settles = [e for e in lab.effects if isinstance(e, Settle)]
     assert [(s.job_id, s.epoch, s.status) for s in settles] == [("j", 3, "failed")]
     assert lab.snapshot.held == ()
 

@@ -16,9 +16,7 @@ from hypothesis import strategies as st
 from smd.errors import ActionError, ChartError
 from smd.shell import compile_shell
 
-FEW = settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.filter_too_much], database=None
-)
+FEW = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.filter_too_much], database=None)
 MANY = settings(FEW, max_examples=400)
 
 HOSTILE = [
@@ -29,8 +27,7 @@ HOSTILE = [
     "${x:-$(touch canary)}",
 ]  # fmt: skip
 values = st.lists(
-    st.sampled_from(HOSTILE) | st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=5),
-    max_size=5,
+    st.sampled_from(HOSTILE) | st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=5), max_size=5
 ).map("".join)
 
 BOTH = {
@@ -85,9 +82,7 @@ def run(argv: list[str], folder: Path, expected: str = "") -> bytes:
     return done.stdout
 
 
-@pytest.mark.parametrize(
-    ("shell", "name", "text"), CASES, ids=[f"{shell}-{name}" for shell, name, _ in CASES]
-)
+@pytest.mark.parametrize(("shell", "name", "text"), CASES, ids=[f"{shell}-{name}" for shell, name, _ in CASES])
 def test_each_allowed_place_passes_identical_bytes(shell: str, name: str, text: str) -> None:
     """A value arrives as one argument with its own bytes, and nothing in it runs."""
     program = compile_shell(text, shell=shell, allow_dash=True)
@@ -141,9 +136,7 @@ def filled(forms: list[str], mark: str, inner: st.SearchStrategy[str]) -> st.Sea
 
 
 words = st.recursive(
-    st.sampled_from(["{v}", "{v}", "{v|int}", "a", "$X"]),
-    lambda inner: filled(WORDS, "@", inner),
-    max_leaves=3,
+    st.sampled_from(["{v}", "{v}", "{v|int}", "a", "$X"]), lambda inner: filled(WORDS, "@", inner), max_leaves=3
 )
 commands = filled(COMMANDS, "@", words)
 texts = st.recursive(commands, lambda inner: filled(JOINED, "%", inner), max_leaves=3).map(

@@ -77,9 +77,7 @@ def test_a_leading_dash_fails_the_action() -> None:
     assert not refused("rm {a}", "-rf", allow_dash=True)
 
 
-@pytest.mark.parametrize(
-    "text", ["sed p {a}", "perl -e 1 {a}", "sudo -u {a} x", "timeout {a} x", "[ {a} = x ]"]
-)
+@pytest.mark.parametrize("text", ["sed p {a}", "perl -e 1 {a}", "sudo -u {a} x", "timeout {a} x", "[ {a} = x ]"])
 def test_allow_dash_never_makes_a_value_an_option_that_holds_code(text: str) -> None:
     """Where an option of the program could be code or a program, a leading dash stays refused."""
     assert refused(text, "-e1", allow_dash=True)
@@ -129,9 +127,7 @@ def test_a_redirection_stays_below_the_declared_roots(
     assert refused(text, value, roots=roots) is bad
 
 
-@pytest.mark.parametrize(
-    "value", ["x", "1.5", "", "1 ", "0x10", "1e3", "a[0]", True, 1.0, "\uff11", "9" * 20]
-)
+@pytest.mark.parametrize("value", ["x", "1.5", "", "1 ", "0x10", "1e3", "a[0]", True, 1.0, "\uff11", "9" * 20])
 def test_arithmetic_takes_integers_only(value: object) -> None:
     """Text that bash would evaluate, and numbers of another form, fail the action."""
     assert refused("echo $(({a|int}))", value)

@@ -11,15 +11,7 @@ from hypothesis import strategies as st
 from smd.errors import ActionError, ChartError
 from smd.statechart.template import MISSING, Lookup, compile_placeholder, compile_template, names, walk
 
-CONTEXT: dict[str, Any] = {
-    "s": "text",
-    "n": 5,
-    "zero": 0,
-    "no": False,
-    "empty": "",
-    "null": None,
-    "half": 2.5,
-}
+CONTEXT: dict[str, Any] = {"s": "text", "n": 5, "zero": 0, "no": False, "empty": "", "null": None, "half": 2.5}
 CONTEXT |= {"f": 2.0, "list": [1, "é"], "map": {"a": {"b": 7}, "x": "{n}"}, "digits": " 42 ", "huge": 2**63}
 CONTEXT |= {"evil": "{s}"}
 
@@ -172,9 +164,7 @@ def test_depth_is_bounded() -> None:
 def test_walk_enters_maps_only() -> None:
     assert walk(CONTEXT, ("map", "a", "b")) == 7
     assert walk(CONTEXT, ()) is CONTEXT
-    assert [walk(CONTEXT, path) for path in [("list", "0"), ("s", "x"), ("no", "x"), ("zz",)]] == [
-        MISSING
-    ] * 4
+    assert [walk(CONTEXT, path) for path in [("list", "0"), ("s", "x"), ("no", "x"), ("zz",)]] == [MISSING] * 4
 
 
 _TEXTS = st.text(alphabet="{}nsx|.: ", max_size=12)

@@ -1,6 +1,6 @@
 -- machine_columns: The columns of a MachineRow, in its order.
 name, life, chart, status, version, label, parent, linked, initial_context, snapshot, lifecycle, health, restarts,
-since, last_event, error, owner, owner_epoch, origin, work_folder;
+since, last_event, error, owner, owner_epoch, origin, work_folder, born_of;
 
 -- find_machine: One machine.
 SELECT /*@machine_columns*/ FROM machines WHERE name = ?;

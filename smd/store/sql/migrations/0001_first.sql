@@ -26,6 +26,7 @@ CREATE TABLE machines (
     owner_epoch     INTEGER NOT NULL,
     origin          TEXT    NOT NULL,
     work_folder     TEXT    NOT NULL,
+    born_of         TEXT    NOT NULL,
     -- Last, because it may be large: the columns before it are then read without its overflow pages.
     snapshot        BLOB
 ) STRICT;

@@ -1,0 +1,133 @@
+"""A custom action that misbehaves is told by its name; its machine goes on, and others keep their pace."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.daemon import Daemon, running
+
+ACTIONS = {
+    "explode": "raise KeyError('no such thing')",
+    "babble": "return {'not': 'an event'}",
+    "spoil": "context['thing'] = object(); return 'done'",
+    "swallow": "context['set'] = {1, 2}; return 'done'",
+    "leave": "raise SystemExit(3)",
+    "recurse": "return self.execute(context)",
+    "ask": "import asyncio; raise asyncio.CancelledError",
+    "block": "import time; time.sleep(2); return 'done'",
+}
+FILE = """
+from smd.actions.custom import BaseAction
+
+
+class {name}Action(BaseAction):
+    {keyword}def execute(self, context):
+        {body}
+"""
+CHART = """
+machine: {name}
+states:
+  idle: {{on: {{go: trying}}}}
+  trying:
+    actions: [{{type: {action}}}]
+    on:
+      done: fine
+      error: {{to: failed, actions: [{{type: log, level: error, message: "seen: {{last_error}}"}}]}}
+  fine: {{}}
+  failed: {{on: {{go: trying}}}}
+"""
+
+
+@pytest.fixture(scope="module")
+def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    """One with each of the actions, as a plain function and as a coroutine."""
+    with _short_folder() as folder:
+        for name, body in ACTIONS.items():
+            (folder / f"{name}_action.py").write_text(FILE.format(name=name.title(), keyword="", body=body))
+            text = FILE.format(name=f"Async{name.title()}", keyword="async ", body=body.replace("self.", "await self."))
+            (folder / f"async_{name}_action.py").write_text(text)
+        (folder / "broken_action.py").write_text("def nothing(:\n")
+        (folder / "missing_action.py").write_text("import a_module_that_is_not_there\n")
+        with running(folder / "state", "--actions-dir", folder) as daemon:
+            yield daemon
+
+
+@contextmanager
+def _short_folder() -> Iterator[Path]:
+    import tempfile  # noqa: PLC0415
+
+    with tempfile.TemporaryDirectory(prefix="smd-") as name:
+        yield Path(name)
+
+
+@pytest.mark.parametrize(
+    ("action", "told"),
+    [
+        ("explode", "KeyError: 'no such thing'"),
+        ("babble", "it returned {'not': 'an event'}, a dict"),
+        ("spoil", "thing"),
+        ("swallow", "set"),
+        ("leave", "SystemExit"),
+        ("recurse", "RecursionError"),
+        ("ask", "CancelledError"),
+        ("broken", "SyntaxError"),
+        ("missing", "a_module_that_is_not_there"),
+    ],
+)
+@pytest.mark.parametrize("prefix", ["", "async_"])
+def test_a_misbehaving_action_is_reported_with_its_name(daemon: Daemon, prefix: str, action: str, told: str) -> None:
+    """In `error-history` and in the log; nothing of it is kept, and the machine takes the next event."""
+    if prefix and action in {"broken", "missing"}:
+        pytest.skip("a file that cannot be loaded has no form")
+    kind = f"{prefix}{action}"
+    name = daemon.add(CHART.format(name=f"m-{kind}", action=kind))
+
+    for _ in range(2):
+        answer = daemon.send(name, "go", wait="settled")
+        assert answer["settled"]["states"] == ["failed"]
+
+    listed = daemon.smctl("error-history", "--machine", name, "--json")
+    assert listed.out.count(f"{kind}: ") >= 2
+    assert told in listed.out
+    assert f"seen: {kind}: " in daemon.smctl("logs", name).out
+    assert not {"thing", "set"} & daemon.context(name).keys()
+    assert daemon.get(f"/v1/machines/{name}")["health"] == "Healthy"
+
+
+def test_the_daemon_survives_them_all(daemon: Daemon) -> None:
+    assert daemon.smctl("status").code == 0
+    assert daemon.process.poll() is None
+
+
+@pytest.mark.parametrize("blocked", ["block"])
+def test_other_machines_keep_their_pace_while_an_action_blocks(daemon: Daemon, blocked: str) -> None:
+    """100 events are answered meanwhile, each in much less time than the action takes."""
+    calm = daemon.add("machine: calm\nstates: {a: {on: {tick: b}}, b: {on: {tick: a}}}\n")
+    before = _durations(lambda: daemon.send(calm, "tick"))
+    name = daemon.add(CHART.format(name="blocker", action=blocked))
+    started = time.monotonic()
+    daemon.send(name, "go")
+
+    meanwhile = _durations(lambda: daemon.send(calm, "tick"))
+
+    assert daemon.get(f"/v1/machines/{name}")["action"] == blocked, "it was over too soon: nothing is tested"
+    daemon.send(name, "look", wait="settled")
+    block = time.monotonic() - started
+    assert daemon.states(name) == ["fine"]
+    assert len(meanwhile) == 100
+    assert sorted(meanwhile)[98] < block / 10
+    assert sum(meanwhile) < 5 * sum(before)
+
+
+def _durations(call: Callable[[], object]) -> list[float]:
+    found = []
+    for _ in range(100):
+        started = time.perf_counter()
+        call()
+        found.append(time.perf_counter() - started)
+    return found
