@@ -10,7 +10,7 @@ from smd.actions.base import Call
 from smd.actions.values import setting
 from smd.errors import ActionError
 from smd.statechart.context import set_path
-from smd.statechart.event import Event, Outcome
+from smd.statechart.event import HIGH, Event, Outcome
 from smd.statechart.template import MISSING
 from smd.store.base import Enqueue, FindMachine, MachineRow
 
@@ -99,7 +99,7 @@ def stop_machine(call: Call) -> Asking:
     if row is None:
         return call.failed(f"cannot stop machine '{name}': no such machine")
     if row.status in _UP:
-        yield Enqueue(name, Event(STOP, None, source=call.machine), call.now)
+        yield Enqueue(name, Event(STOP, {}, source=call.machine, priority=HIGH), call.now)
     return call.done()
 
 

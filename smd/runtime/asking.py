@@ -12,7 +12,7 @@ from smd.actions.machines import StartChild
 from smd.errors import ActionError, SmdError, StoreError
 from smd.jobs import Job
 from smd.runtime import control
-from smd.statechart.event import Event, Outcome
+from smd.statechart.event import HIGH, Event, Outcome
 from smd.statechart.expression import ExpressionError
 from smd.statechart.model import Action, Statechart, region_of
 from smd.statechart.scope import Lookup, lookup_in
@@ -21,10 +21,14 @@ from smd.statechart.snapshot import Sequence, Snapshot
 from smd.store.base import (
     AddJob,
     ClaimJob,
+    ClearPending,
     CreateMachine,
     Enqueue,
     FindMachine,
+    FindPending,
+    JobStates,
     MachineRow,
+    PendingJobs,
     PutChart,
     SettleJob,
     UpdateMachine,
@@ -35,6 +39,9 @@ if TYPE_CHECKING:
     from smd.runtime.turn import Turn
 
 Recipe = Generator[Any, Any, Any]
+
+_LOOKS = (FindMachine, FindPending, JobStates, PendingJobs)
+"""Operations that change nothing."""
 
 
 def lookup_for(snapshot: Snapshot, record: Sequence, now: float) -> Lookup:
@@ -104,12 +111,18 @@ def _drive(turn: Turn, family: Generator[Any, Any, Outcome]) -> Recipe:
 def _operate(turn: Turn, operation: Any) -> Recipe:
     if isinstance(operation, StartChild):
         return (yield from _start_child(turn, operation))
-    answer = yield operation
     result = turn.result
+    if isinstance(operation, ClearPending):
+        consumed = {row.seq for row in result.consumed if row.seq is not None}
+        operation = operation._replace(keep=tuple(consumed))
+    result.asked = result.asked or not isinstance(operation, _LOOKS)
+    answer = yield operation
     if isinstance(operation, AddJob) and answer[1]:
         result.jobs.append(("available", answer[0]))
     elif isinstance(operation, SettleJob | ClaimJob) and isinstance(answer, Job):
         result.jobs.append((answer.status, answer))
+    elif isinstance(operation, ClearPending):
+        result.cleared.update(answer)
     elif isinstance(operation, Enqueue):
         result.delivered.append((operation.machine, answer[0], operation.event))
     return answer
@@ -123,12 +136,12 @@ def _start_child(turn: Turn, operation: StartChild) -> Recipe:
         chart, origin = supervisor.charts.load(path)
     except SmdError as error:
         return {"started": False, "existing": False, "error": error.message}
+    turn.result.asked = True
     yield PutChart(chart.hash, codec.dumps(chart.source))
-    born = {
-        "chart": chart.hash, "parent": operation.parent, "linked": operation.linked, "origin": origin,
-        "initial_context": codec.dumps(operation.context), "born_of": operation.key,
-    }  # fmt: skip
-    row = MachineRow(operation.name, 0, status="stopped", version=0, work_folder=str(parent.work_folder), **born)
+    row = MachineRow(
+        operation.name, 0, chart.hash, "stopped", 0, parent=operation.parent, linked=operation.linked, origin=origin,
+        initial_context=codec.dumps(operation.context), work_folder=str(parent.work_folder), born_of=operation.key,
+    )  # fmt: skip
     existing = yield CreateMachine(row)
     if existing is not None and existing.born_of == operation.key:
         return {"started": True, "existing": True, "error": None}
@@ -136,10 +149,11 @@ def _start_child(turn: Turn, operation: StartChild) -> Recipe:
         why = f"a machine of that name is {existing.status}"
         return {"started": False, "existing": True, "error": why}
     if existing is not None:
-        yield UpdateMachine(operation.name, born)
+        columns = ("chart", "parent", "linked", "origin", "initial_context", "work_folder", "born_of")
+        yield UpdateMachine(operation.name, {name: getattr(row, name) for name in columns})
     held = [list(hold) for hold in _handed(turn, operation)]
     payload = {"context": operation.context, "held": held, "chart": chart.hash}
-    start = Event(control.START, payload, source=parent.name)
+    start = Event(control.START, payload, source=parent.name, priority=HIGH)
     seq, _ = yield Enqueue(operation.name, start, turn.now)
     stored = yield FindMachine(operation.name)
     turn.result.children.append((stored, chart))

@@ -25,24 +25,29 @@ class Clock(Protocol):
         ...
 
     def call_at(self, when: float, callback: Callable[[], None]) -> Handle:
-        """Call back on the event loop once `now() >= when`, or as soon as possible."""
+        """Call back on the event loop once `now() >= when`, or earlier: the caller looks at the time again."""
         ...
 
 
+LOOK_AGAIN = 30.0
+"""Seconds after which a call that is further off is looked at again, in case the clock was set."""
+
+
 class SystemClock:
-    """The machine's clock. When it is set back, time stands still until it has caught up."""
+    """The machine's clock, made monotonic: set forward it follows, set back it goes on at its own pace."""
 
     def __init__(self) -> None:
-        self._last = 0.0
+        self._offset = time.time() - time.monotonic()
 
     def now(self) -> float:
         """The time."""
-        self._last = max(self._last, time.time())
-        return self._last
+        ahead = time.time() - time.monotonic()
+        self._offset = max(self._offset, ahead)
+        return time.monotonic() + self._offset
 
     def call_at(self, when: float, callback: Callable[[], None]) -> Handle:
-        """See `Clock.call_at`."""
-        return asyncio.get_running_loop().call_later(max(0.0, when - self.now()), callback)
+        """See `Clock.call_at`; it may call earlier, and be asked again then."""
+        return asyncio.get_running_loop().call_later(min(max(0.0, when - self.now()), LOOK_AGAIN), callback)
 
 
 class _Due:

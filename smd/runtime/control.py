@@ -12,11 +12,11 @@ from smd.statechart.configuration import configuration_of
 from smd.statechart.effects import CONTROL, Effect, Settle
 from smd.statechart.event import Event, Hold
 from smd.statechart.expression import ExpressionError
-from smd.statechart.interpreter import initial, macrostep
+from smd.statechart.interpreter import initial, macrostep, resettle
 from smd.statechart.model import Statechart
 from smd.statechart.scope import Moment
 from smd.statechart.sequence import NOT_STARTED
-from smd.statechart.snapshot import READY, RUNNING, Sequence, Snapshot, Timer
+from smd.statechart.snapshot import READY, Sequence, Snapshot, Timer
 from smd.statechart.step import Step
 
 PREFIX = "smd."
@@ -26,6 +26,17 @@ FAIL, RESET, RELOAD = "smd.fail", "smd.reset-failed", "smd.reload"
 
 OUTCOME = "smd.outcome"
 """Type of an action's answer that names no event."""
+
+
+_LEGAL = {
+    START: {"stopped", "failed", "finished"}, RESUME: {"stopped", "failed", "paused", "running"},
+    STOP: {"running", "paused"}, PAUSE: {"running"}, FAIL: {"running", "paused"}, RESET: {"failed"},
+}  # fmt: skip
+
+
+def is_legal(event: Event, status: str) -> bool:
+    """May a machine of this status be given this control event?"""
+    return status in _LEGAL.get(event.type, {status})
 
 
 def is_control(event: Event) -> bool:
@@ -51,7 +62,7 @@ def advance(chart: Statechart, snapshot: Snapshot | None, event: Event, now: flo
     if event.type == STOP:
         return _control(snapshot._replace(version=snapshot.version + 1, held=()), _releases(snapshot))
     if event.type == RELOAD:
-        return _control(adopt(chart, snapshot, now)._replace(version=snapshot.version + 1))
+        return resettle(chart, adopt(chart, snapshot, now), event, now)._replace(disposition=CONTROL)
     if event.type == RESUME and event.payload:
         return _control(
             _rearm(chart, snapshot, now, event.payload.get("down_since"))._replace(version=snapshot.version + 1)
@@ -74,8 +85,15 @@ def breach(chart: Statechart, snapshot: Snapshot, now: float) -> str | None:
 
 
 def failed(snapshot: Snapshot) -> Snapshot:
-    """The event that fails a machine is consumed; everything else stays as it was."""
-    return snapshot._replace(version=snapshot.version + 1)
+    """The event is consumed; everything else stays as it was, but for jobs a parent handed over (see `losses`)."""
+    held = tuple(h for h in snapshot.held if not h.handed)
+    return snapshot._replace(version=snapshot.version + 1, held=held)
+
+
+def losses(snapshot: Snapshot) -> tuple[Settle, ...]:
+    """Jobs that a parent handed to this machine, which ends without having settled them."""
+    why = "its machine ended without settling it"
+    return tuple(Settle(h.job_id, h.epoch, "failed", why) for h in snapshot.held if h.handed)
 
 
 def _control(snapshot: Snapshot, effects: tuple[Effect, ...] = ()) -> Step:
@@ -85,20 +103,21 @@ def _control(snapshot: Snapshot, effects: tuple[Effect, ...] = ()) -> Step:
 def _start(chart: Statechart, snapshot: Snapshot | None, event: Event, now: float) -> Step:
     payload: dict[str, Any] = event.payload
     version = snapshot.version if snapshot is not None else payload["version"]
-    step = initial(chart, machine=payload["machine"], life=payload["life"], version=version, context=payload["context"],
-                   now=now)  # fmt: skip
     held = tuple(Hold(*hold) for hold in payload.get("held", ()))
+    step = initial(
+        chart, machine=payload["machine"], life=payload["life"], version=version, context=payload["context"], now=now,
+        held=held,
+    )  # fmt: skip
     lost = () if snapshot is None else _releases(snapshot)
-    return step._replace(
-        snapshot=step.snapshot._replace(held=(*held, *step.snapshot.held)), effects=(*lost, *step.effects)
-    )
+    return step._replace(effects=(*lost, *step.effects), disposition=CONTROL)
 
 
 def _releases(snapshot: Snapshot) -> tuple[Settle, ...]:
     """Jobs in hand when a machine stops: completed if the last action ended well, else available again."""
-    return tuple(
-        Settle(h.job_id, h.epoch, "completed" if h.auto and h.ok and not _busy(snapshot) else "available", None)
-        for h in snapshot.held
+    own = [h for h in snapshot.held if not h.handed]
+    well = not _busy(snapshot)
+    return losses(snapshot) + tuple(
+        Settle(h.job_id, h.epoch, "completed" if h.auto and h.ok and well else "available", None) for h in own
     )
 
 
@@ -175,4 +194,4 @@ def adopt(chart: Statechart, snapshot: Snapshot, now: float) -> Snapshot:
     sequences.sort(key=lambda r: chart.states[r.state].order)
     history = {name: states for name, states in snapshot.history.items() if name in chart.states}
     return snapshot._replace(chart=chart.hash, configuration=configuration, entry=entry, sequences=tuple(sequences),
-                             timers=tuple(timers), history=history, status=RUNNING)  # fmt: skip
+                             timers=tuple(timers), history=history)  # fmt: skip

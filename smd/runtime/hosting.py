@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,18 +13,19 @@ import structlog
 from smd import codec
 from smd.errors import ChartError, ConflictError, SmdError, StoreError
 from smd.runtime import control, reports
-from smd.runtime.inbox import LIMIT
-from smd.runtime.machine import TRY_AGAIN, Machine
-from smd.runtime.result import Result
+from smd.runtime.inbox import LIMIT, Item
+from smd.runtime.machine import Machine
+from smd.runtime.mishaps import TRY_AGAIN
 from smd.runtime.units import Once, ask_one
 from smd.statechart.event import HIGH, Event
-from smd.statechart.model import Statechart
+from smd.statechart.model import COMPOUND, State, Statechart
 from smd.statechart.snapshot import Snapshot
 from smd.statechart.snapshot_json import from_plain
 from smd.store.base import CreateMachine, MachineRow, PutChart, ReleaseJobs, RemoveMachine, UpdateMachine
 
 if TYPE_CHECKING:
     from smd.runtime.supervisor import Supervisor
+    from smd.runtime.turn import Turn
 
 _log = structlog.get_logger("smd.hosting")
 
@@ -138,11 +140,15 @@ class Hosting:
                 await self._restore(row)
             except SmdError as error:
                 _log.error("cannot restore machine", machine=row.name, why=error.message)
+                empty = Statechart(State("", COMPOUND), hash=row.chart, machine=row.name)
+                self._host(row._replace(status="failed", error=error.message, health="Critical"), empty, None)
         held = {h.job_id: h.epoch for m in supervisor.machines.values() if m.snapshot for h in m.snapshot.held}
+        waiting = [name for name in await supervisor.store.pending_counts() if name in supervisor.machines]
+        for name in waiting:
+            held.update(await self._handed(name))
         await supervisor.store.submit(ask_one(ReleaseJobs(held, supervisor.clock.now())))
-        for name in await supervisor.store.pending_counts():
-            if name in supervisor.machines:
-                supervisor.machines[name].inbox.overflow = True
+        for name in waiting:
+            self.load_pending(supervisor.machines[name])
         for machine in list(supervisor.machines.values()):
             if not await self._rearm(machine):
                 machine.align(resumed=True)
@@ -152,14 +158,21 @@ class Hosting:
                 supervisor.restarts.ended(machine)
         return len(supervisor.machines)
 
+    async def _handed(self, name: str) -> dict[str, int]:
+        """Jobs that travel in a start which the child has not consumed."""
+        rows = await self._supervisor.store.pending(name, LIMIT)
+        starts = [event.payload for _, event in rows if event.type == control.START]
+        return {hold[0]: hold[1] for payload in starts for hold in payload.get("held", ())}
+
     async def _restore(self, row: MachineRow) -> None:
         supervisor = self._supervisor
-        plain = await self._chart_source(row.chart)
+        plain = await self.chart_source(row.chart)
         chart = supervisor.charts.restore(row.chart, plain)
         snapshot = from_plain(chart, codec.loads(row.snapshot)) if row.snapshot is not None else None
         self._host(row, chart, snapshot)
 
-    async def _chart_source(self, chart_hash: str) -> Any:
+    async def chart_source(self, chart_hash: str) -> Any:
+        """The plain document of a chart, from memory or the store."""
         try:
             return self._supervisor.charts.known(chart_hash).source
         except SmdError:
@@ -175,7 +188,7 @@ class Hosting:
             machine.status == "running" and snapshot is not None and control.needs_rearming(machine.chart, snapshot)
         )
         if needed:
-            last = await self._supervisor.store.events(machine.name, pending=False, limit=1)
+            last = await self._supervisor.store.events(pending=False, limit=1)
             down_since = last[0].now if last else None
             machine.post(Event(control.RESUME, {"down_since": down_since}, source="supervisor", priority=HIGH))
         return needed
@@ -184,42 +197,53 @@ class Hosting:
         """Fetch rows that wait in the store for this machine."""
         if not machine.loading:
             machine.loading = True
-            self._spawn(self._load(machine))
+            self.spawn(self._load(machine))
 
     async def _load(self, machine: Machine) -> None:
+        version, machine.missed = machine.version, False
         try:
             rows = await self._supervisor.store.pending(machine.name, LIMIT)
         except StoreError:
-            self._later(machine.ready)
-            return
-        finally:
             machine.loading = False
-        here = machine.inbox.seqs()
-        consuming = {item.seq for item in machine.turn.batch if item.seq is not None} if machine.turn else set()
-        machine.inbox.overflow = len(rows) >= LIMIT
-        fresh = [(seq, event) for seq, event in rows if seq not in here and seq not in consuming]
-        wanted = fresh if machine.status == "running" else [r for r in fresh if r[1].type.startswith(control.PREFIX)]
-        for seq, event in wanted:
-            machine.inbox.put(_item(seq, event))
+            self.later(machine.go_on)
+            return
+        machine.loading = False
+        stale = machine.version != version or machine.submitted
+        machine.inbox.overflow = len(rows) >= LIMIT or machine.missed or stale
+        if not stale:
+            here = machine.inbox.seqs()
+            for seq, event in rows:
+                if seq not in here and (machine.status == "running" or control.is_control(event)):
+                    machine.inbox.put(Item(event, seq, None, bool(event.id) and event.source != "supervisor"))
+        if not machine.inbox.overflow:
+            self._let_in(machine)
         machine.go_on()
+
+    def _let_in(self, machine: Machine) -> None:
+        """Newcomers that waited behind the rows of the store."""
+        behind, machine.behind = machine.behind, []
+        for item in behind:
+            machine.inbox.put(item)
 
     # --- after commits ------------------------------------------------------------------------------------------
 
-    def committed(self, machine: Machine, result: Result, old_status: str) -> None:
+    def committed(self, machine: Machine, turn: Turn, old_status: str) -> None:
         """Pass on what one machine's commit means for others, and report it."""
-        supervisor = self._supervisor
+        supervisor, result = self._supervisor, turn.result
         self.store_error = None
         for row, chart in result.children:
             child = supervisor.machines.get(row.name) or self._host(row, chart, None)
             child.chart, child.parent, child.linked, child.origin = chart, row.parent, row.linked, row.origin
         for name, seq, event in result.delivered:
             target = supervisor.machines.get(name)
-            if target is not None and (target.status == "running" or event.type.startswith(control.PREFIX)):
+            if target is not None and (target.status == "running" or control.is_control(event)):
                 target.deliver(seq, event)
         if result.jobs:
             supervisor.jobs_changed(result.jobs)
-        if result.enqueued:
+        if result.enqueued or result.delivered:
             supervisor.queue.events_waiting()
+        if turn.wakes and not any(status == "running" for status, _ in result.jobs) and not machine.watches():
+            supervisor.queue.released()
         if result.status == "running" and old_status != "running":
             machine.inbox.overflow = True
         reports.report(supervisor, machine, result, old_status)
@@ -229,7 +253,7 @@ class Hosting:
 
     def begin(self, machine: Machine) -> None:
         """Begin a new life without waiting for it."""
-        self._spawn(self._supervisor.fresh(machine))
+        self.spawn(self._supervisor.fresh(machine))
 
     def _stop_linked(self, parent: Machine) -> None:
         for child in self._supervisor.machines.values():
@@ -237,54 +261,39 @@ class Hosting:
                 child.post(Event(control.STOP, {}, source=parent.name, priority=0))
 
     def store_failed(self, machine: Machine, error: BaseException) -> None:
-        """The machine's commit failed: read its row again before it goes on; keep trying while the store is down."""
+        """Note that the store cannot write, or read; said once until it can again."""
         if self.store_error is None:
             _log.error("store failed", machine=machine.name, why=str(error))
-        self.store_error = str(error) if isinstance(error, StoreError) else None
-        delay = TRY_AGAIN if isinstance(error, StoreError) else 0.0
-        supervisor = self._supervisor
-        supervisor.clock.call_at(supervisor.clock.now() + delay, lambda: self._spawn(self._reread(machine)))
+        self.store_error = str(error)
 
-    async def _reread(self, machine: Machine) -> None:
+    def gone(self, machine: Machine) -> None:
+        """The machine's row is no longer there."""
         supervisor = self._supervisor
-        try:
-            row = await supervisor.store.machine(machine.name)
-            if row is None:
-                supervisor.machines.pop(machine.name, None)
-                return
-            chart = supervisor.charts.restore(row.chart, await self._chart_source(row.chart))
-            machine.snapshot = from_plain(chart, codec.loads(row.snapshot)) if row.snapshot is not None else None
-        except SmdError as error:
-            self.store_failed(machine, error)
-            return
-        machine.chart = chart
-        machine.status, machine.life, machine.version = row.status, row.life, row.version
-        machine.health, machine.error = row.health, row.error
-        machine.inbox.drop_rows()
-        machine.inbox.overflow = True
-        machine.submitted = False
-        machine.align(resumed=True)
-        machine.go_on()
+        if supervisor.machines.get(machine.name) is machine:
+            del supervisor.machines[machine.name]
+        supervisor.timers.set(machine.name, None)
+        supervisor.queue.forget(machine)
 
-    def _later(self, call: Any) -> None:
+    def later(self, call: Callable[[], None]) -> None:
+        """Call after a pause that is long enough for a store to recover."""
         clock = self._supervisor.clock
-        clock.call_at(clock.now() + TRY_AGAIN, call)
+        clock.call_at(clock.now() + TRY_AGAIN, lambda: None if self._supervisor.closing else call())
 
-    def _spawn(self, coroutine: Any) -> None:
+    def spawn(self, coroutine: Coroutine[Any, Any, object]) -> None:
+        """Run in the background; a failure is logged."""
         task = asyncio.get_running_loop().create_task(coroutine)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._finished)
+
+    def _finished(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.error("background work failed", why=str(error), error=type(error).__name__)
 
     async def close(self) -> None:
         """Wait for what is under way."""
         while self._tasks:
             await asyncio.wait(tuple(self._tasks))
-
-
-def _item(seq: int, event: Event) -> Any:
-    from smd.runtime.inbox import Item  # noqa: PLC0415
-
-    return Item(event, seq)
 
 
 def _check_name(name: str) -> None:

@@ -11,15 +11,17 @@ import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from smd.errors import BusyError, OutcomeUnknownError, SmdError, StoreError
-from smd.runtime import control
+import structlog
+
+from smd.errors import BusyError, StoreError
+from smd.runtime import control, mishaps
 from smd.runtime.answers import Answer
 from smd.runtime.inbox import LIMIT, Inbox, Item, Reply
 from smd.runtime.result import Result
 from smd.runtime.turn import Turn
 from smd.statechart.event import Event
 from smd.statechart.model import Statechart
-from smd.statechart.snapshot import ARMED, SLEEPING, WAITING, WORKING, Snapshot
+from smd.statechart.snapshot import ARMED, ASKING, READY, SLEEPING, WAITING, WORKING, Snapshot
 from smd.statechart.step import Step
 from smd.store.base import MachineRow
 
@@ -27,8 +29,7 @@ if TYPE_CHECKING:
     from smd.runtime.supervisor import Supervisor
     from smd.runtime.working import Running
 
-TRY_AGAIN = 0.5
-"""Seconds before a machine tries again after the store failed."""
+_log = structlog.get_logger("smd.machine")
 
 
 class Machine:
@@ -36,15 +37,19 @@ class Machine:
 
     Attributes:
         snapshot, status, life, version, health, error: as of the last commit.
-        running: working actions under way, by (key, attempt).
+        running: working actions whose outcome has not been consumed, by (key, attempt).
         wake: something that a waiting action watches may have changed.
-        queue_mark: the queue's change counter when the turn under way began.
+        queue_mark: the queue's change counter when the store was last asked.
+        behind: newcomers that wait until rows of the store have been read, so as not to overtake them.
+        missed: a row was delivered while rows were being read.
+        firing: ids of timers that were posted and are still in the snapshot.
+        troubles: failed turns in a row.
     """
 
-    __slots__ = ("chart", "ending", "error", "health", "inbox", "last_event", "life", "linked", "loading", "name",
-                 "origin", "parent", "parked", "queue_mark", "restarts", "running", "settled_waiters", "since",
-                 "snapshot", "status", "submitted", "supervisor", "turn", "version", "wake",
-                 "work_folder")  # fmt: skip
+    __slots__ = ("behind", "chart", "ending", "error", "firing", "health", "inbox", "last_event", "life", "linked",
+                 "loading", "missed", "name", "origin", "parent", "parked", "queue_mark", "restarts", "running",
+                 "settled_waiters", "since", "snapshot", "status", "submitted", "supervisor", "troubles", "turn",
+                 "version", "wake", "work_folder")  # fmt: skip
 
     def __init__(self, supervisor: Supervisor, row: MachineRow, chart: Statechart, snapshot: Snapshot | None) -> None:
         self.supervisor = supervisor
@@ -72,6 +77,10 @@ class Machine:
         self.submitted = False
         self.loading = False
         self.queue_mark = 0
+        self.troubles = 0
+        self.behind: list[Item] = []
+        self.missed = False
+        self.firing: frozenset[str] = frozenset()
         self.turn: Turn | None = None
 
     # --- in -----------------------------------------------------------------------------------------------------
@@ -82,17 +91,27 @@ class Machine:
         Raises:
             BusyError: the inbox is full (only for events with a sender that can wait).
         """
-        if reply is not None and len(self.inbox) >= limit:
+        if reply is not None and len(self.inbox) + len(self.behind) >= limit:
             raise BusyError(
                 f"cannot take '{event.type}': {len(self.inbox)} events wait for '{self.name}'",
                 hint="send it again later",
             )
-        self.inbox.put(Item(event, None, reply, client and bool(event.id)))
+        item = Item(event, None, reply, client and bool(event.id))
+        if (
+            reply is not None
+            and event.priority
+            and (self.loading or (self.inbox.overflow and self.status == "running"))
+        ):
+            self.behind.append(item)
+            return
+        self.inbox.put(item)
         self.ready()
 
     def deliver(self, seq: int, event: Event) -> None:
         """A pending row of the store is for this machine."""
-        if self.inbox.overflow or len(self.inbox) >= LIMIT:
+        if self.loading:
+            self.missed = True
+        elif self.inbox.overflow or len(self.inbox) >= LIMIT:
             self.inbox.overflow = True
         else:
             self.inbox.put(Item(event, seq))
@@ -103,88 +122,79 @@ class Machine:
         self.wake = True
         self.ready()
 
-    def take(self, most: int) -> list[Item]:
-        """The next batch, for a turn that begins."""
-        return self.inbox.take(most)
-
     def ready(self) -> None:
         """Submit a turn unless one is under way."""
-        if self.submitted:
-            return
+        if not self.submitted and not self.supervisor.closing:
+            self.submit(Turn(self))
+
+    def submit(self, turn: Turn) -> None:
+        """Hand a turn to the store."""
         self.submitted = True
-        self.turn = Turn(self)
-        self.supervisor.store.submit(self.turn).add_done_callback(self._ended)
+        self.turn = turn
+        self.supervisor.store.submit(turn).add_done_callback(self._ended)
 
     # --- after the commit ---------------------------------------------------------------------------------------
 
     def _ended(self, future: asyncio.Future[Any]) -> None:
         turn, self.turn, self.submitted = self.turn, None, False
-        error = future.exception() if not future.cancelled() else StoreError("cannot commit: the store is closing")
         if turn is None:
             return
+        error = future.exception() if not future.cancelled() else StoreError("cannot commit: the store is closing")
         if error is not None:
-            self._failed(turn, error)
+            mishaps.turn_failed(self, turn, error)
         elif future.result() is not None:
-            self._committed(turn, future.result())
+            self.committed(turn)
 
-    def _committed(self, turn: Turn, result: Result) -> None:
+    def committed(self, turn: Turn) -> None:
+        """The turn is durable: tell its senders, then bring everything in line with it."""
+        result = turn.result
         before, old_status = self.snapshot, self.status
+        self.troubles = 0
         self.snapshot, self.status, self.chart = result.snapshot, result.status, result.chart
-        self.life, self.version, self.health, self.error = (result.life, result.version, result.health, result.error)
+        self.life, self.version, self.health, self.error = result.life, result.version, result.health, result.error
+        if result.asked:
+            self.queue_mark = turn.mark
         if result.consumed:
             self.last_event = result.consumed[-1].event.type
-            if self.snapshot is not None and (
-                before is None or before.configuration is not self.snapshot.configuration
+            if result.snapshot is not None and (
+                before is None or before.configuration is not result.snapshot.configuration
             ):
                 self.since = result.consumed[-1].now
-        self._reply(turn, result)
         self.parked.extend(result.parked)
-        self.supervisor.hosting.committed(self, result, old_status)
-        self.align(before, resumed=old_status != "running")
-        self.go_on()
+        try:
+            self._reply(turn, result)
+            self.supervisor.hosting.committed(self, turn, old_status)
+        except Exception:  # noqa: BLE001 - the commit stands; what fails to tell of it must not stop the machine
+            _log.exception("cannot report a commit", machine=self.name)
+        finally:
+            self.align(before, resumed=old_status != "running")
+            self.go_on()
 
     def _reply(self, turn: Turn, result: Result) -> None:
         for item, told in result.told:
             if item.reply is not None:
-                item.reply(told)
+                _tell(item, told)
         for (item, done, before), seq in zip(result.rows, result.seqs, strict=True):
             if item.reply is None:
                 continue
             if isinstance(done, Step):
-                item.reply(turn.answer(item, done, before, seq))
+                _tell(item, turn.answer(item, done, before, seq))
             else:
-                item.reply(done._replace(seq=seq) if isinstance(done, Answer) else done)
+                _tell(item, done._replace(seq=seq) if isinstance(done, Answer) else done)
 
     def go_on(self) -> None:
         """Take the next turn if there is anything for it to do."""
-        if len(self.inbox) or self.wake or self._asks():
+        if len(self.inbox) or self.wake or self.asks():
             self.ready()
-        elif self.inbox.overflow:
+        elif self.inbox.overflow and self.status == "running":
             self.supervisor.hosting.load_pending(self)
         else:
             self.tell_settled()
 
-    def _asks(self) -> bool:
+    def asks(self) -> bool:
+        """A store action is open that a turn has not come to."""
         snapshot = self.snapshot
-        return (
-            self.status == "running" and snapshot is not None and any(r.phase == "asking" for r in snapshot.sequences)
-        )
-
-    def _failed(self, turn: Turn, error: BaseException) -> None:
-        """The commit failed, or may have: senders hear so, the machine re-reads its row before it steps again."""
-        again = [item for item in turn.batch if item.reply is None and item.seq is None]
-        told = (
-            error
-            if isinstance(error, SmdError)
-            else OutcomeUnknownError(f"cannot say what became of the event: {error}")
-        )
-        for item in turn.batch:
-            if item.reply is not None:
-                item.reply(told)
-        self.inbox.put_back(again)
-        self.wake = self.wake or turn.wakes
-        self.submitted = True
-        self.supervisor.hosting.store_failed(self, error)
+        return self.status == "running" and snapshot is not None and any(r.phase == ASKING for r in snapshot.sequences)
 
     def align(self, before: Snapshot | None = None, *, resumed: bool = False) -> None:
         """Bring timers, waits and working actions in line with the snapshot, after a commit and after a restart."""
@@ -193,21 +203,27 @@ class Machine:
             for item in self.parked:
                 self.inbox.put(item)
             self.parked = []
-        if snapshot is None:
+        if snapshot is None or self.supervisor.closing:
             return
         if resumed or self.status != "running" or before is None or snapshot.timers is not before.timers:
-            due = min((t.due for t in snapshot.timers), default=None) if self.status == "running" else None
-            self.supervisor.timers.set(self.name, due)
+            self._arm(snapshot)
         if snapshot.sequences or self.running or (before is not None and before.sequences):
             self.supervisor.working.align(self)
             self.supervisor.queue.watch(self)
+
+    def _arm(self, snapshot: Snapshot) -> None:
+        self.firing = self.firing & {t.id for t in snapshot.timers} if self.firing else self.firing
+        waiting = [t.due for t in snapshot.timers if t.id not in self.firing] if self.status == "running" else []
+        self.supervisor.timers.set(self.name, min(waiting, default=None))
 
     def fire(self, now: float) -> None:
         """Post an event for every timer that is due; called by the alarm."""
         snapshot = self.snapshot
         if snapshot is None or self.status != "running":
             return
-        due = sorted((t for t in snapshot.timers if t.due <= now), key=lambda t: t.due)
+        due = sorted((t for t in snapshot.timers if t.due <= now and t.id not in self.firing), key=lambda t: t.due)
+        self.firing |= {t.id for t in due}
+        self._arm(snapshot)
         for timer in due:
             kind = timer.event if timer.kind == "after" else f"{control.PREFIX}{timer.kind}"
             self.post(Event(kind, {}, source="timer", timer=timer.id, sent_at=timer.due))
@@ -218,9 +234,10 @@ class Machine:
         """Nothing of it is under way: no turn, no working action, no retry."""
         snapshot = self.snapshot
         busy = snapshot is not None and self.status == "running" and any(
-            r.phase in {WORKING, SLEEPING, "asking", "ready"} for r in snapshot.sequences
+            r.phase in {WORKING, SLEEPING, ASKING, READY} for r in snapshot.sequences
         )  # fmt: skip
-        return not (self.submitted or self.loading or len(self.inbox) or self.inbox.overflow or busy or self.running)
+        overflow = self.inbox.overflow and self.status == "running"
+        return not (self.submitted or self.loading or len(self.inbox) or overflow or self.behind or busy)
 
     def tell_settled(self) -> None:
         """Wake those who wait until nothing is under way."""
@@ -244,3 +261,12 @@ class Machine:
     def output(self, stream: str, data: bytes) -> None:
         """Output of a command, as it arrives."""
         self.supervisor.logs.output(self.name, stream, data)
+
+
+def _tell(item: Item, answer: Any) -> None:
+    """Reply to one sender; a sender that is broken does not keep the others from hearing."""
+    try:
+        if item.reply is not None:
+            item.reply(answer)
+    except Exception:  # noqa: BLE001 - a sender's callback is not ours
+        _log.exception("cannot reply", event_type=item.event.type)

@@ -55,7 +55,7 @@ class Queue:
             elif params.get("target_machine") not in {None, machine.name}:
                 self._watchers[machine.name] = machine
         self._note(machine, jobs, tracked)
-        if (jobs or tracked) and machine.queue_mark != self.changes:
+        if (jobs or tracked or machine.name in self._watchers) and machine.queue_mark != self.changes:
             machine.queue_mark = self.changes
             machine.nudge()
 
@@ -87,6 +87,7 @@ class Queue:
 
     def events_waiting(self) -> None:
         """Events were put by for some machine: those who look at others' events look again."""
+        self.changes += bool(self._watchers)
         for machine in list(self._watchers.values()):
             machine.nudge()
 
@@ -98,10 +99,11 @@ class Queue:
                 machine.nudge()
 
     def _wake_taker(self, job: Job) -> None:
+        """Wake one taker that is idle; one with a turn under way looks again by itself, as its mark is old."""
         machine_types = {None, job.machine_type} if job.machine_type is not None else None
         for (job_type, machine_type), waiting in self._takers.items():
             fits = job_type in {None, job.job_type} and (machine_types is None or machine_type in machine_types)
-            free = next((m for m in waiting.values() if not m.wake), None) if fits else None
+            free = next((m for m in waiting.values() if not (m.wake or m.submitted)), None) if fits else None
             if free is not None:
                 free.nudge()
                 return

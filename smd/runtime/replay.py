@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from smd.runtime import control
 from smd.runtime.charts import Charts
-from smd.statechart.effects import FAILED
+from smd.statechart.effects import CONTROL, FAILED
 from smd.statechart.event import Event
 from smd.statechart.model import Statechart
 from smd.statechart.snapshot import Snapshot
@@ -18,18 +18,13 @@ def event_of(row: JournalRow) -> Event:
     """The event a journal row keeps."""
     detail = row.detail or {}
     outcome = outcome_from_plain(detail["outcome"]) if "outcome" in detail else None
+    payload = row.payload
+    if row.type == control.START and row.consumed_no is not None:
+        payload = {**payload, "life": row.life, "version": row.consumed_no - 1, "machine": row.machine}
     return Event(
-        row.type,
-        row.payload,
-        row.id,
-        row.source,
-        row.priority,
-        row.job_id,
-        row.at,
-        None,
-        detail.get("timer", ""),
-        outcome,
-    )
+        row.type, payload, row.id, row.source, row.priority, row.job_id, row.at, detail.get("origin_layer"),
+        detail.get("timer", ""), outcome,
+    )  # fmt: skip
 
 
 def replay(
@@ -43,10 +38,11 @@ def replay(
     chart, snapshot = base if base is not None else (None, None)
     for row in rows:
         event = event_of(row)
+        if row.disposition == FAILED or (control.is_control(event) and row.disposition != CONTROL):
+            snapshot = control.failed(snapshot) if snapshot is not None else None
+            continue
         if event.type in {control.START, control.RELOAD}:
             chart = charts.known(event.payload["chart"])
-        if row.disposition == FAILED:
-            snapshot = control.failed(snapshot) if snapshot is not None else None
-        elif chart is not None:
+        if chart is not None:
             snapshot = control.advance(chart, snapshot, event, row.now or 0.0).snapshot
     return snapshot

@@ -32,11 +32,34 @@ class Result:
         jobs: (status, job) that changed.
         children: (row, chart) of machines created.
         delivered: (machine, seq, event) of pending rows that were made for others.
+        asked: the store was changed on behalf of an action of this turn.
+        cleared: pending rows that `clear_events` discarded.
         parked: outcomes and timers of a paused machine, kept for its resumption.
     """
 
-    __slots__ = ("chart", "children", "consumed", "delivered", "enqueued", "error", "health", "jobs", "life", "parked",
-                 "rows", "sends", "seqs", "settles", "snapshot", "status", "told", "traces", "version")  # fmt: skip
+    __slots__ = (
+        "asked",
+        "chart",
+        "children",
+        "cleared",
+        "consumed",
+        "delivered",
+        "enqueued",
+        "error",
+        "health",
+        "jobs",
+        "life",
+        "parked",
+        "rows",
+        "sends",
+        "seqs",
+        "settles",
+        "snapshot",
+        "status",
+        "told",
+        "traces",
+        "version",
+    )  # fmt: skip
 
     def __init__(self, machine: Machine) -> None:
         self.snapshot: Snapshot | None = machine.snapshot
@@ -58,6 +81,8 @@ class Result:
         self.parked: list[Item] = []
         self.enqueued: set[str] = set()
         self.traces: list[str] = []
+        self.asked = False
+        self.cleared: set[int] = set()
 
     @property
     def label(self) -> str:

@@ -34,6 +34,7 @@ from smd.runtime.units import Once, ask_one
 from smd.runtime.views import view_of
 from smd.runtime.working import Working
 from smd.statechart.event import HIGH, Event
+from smd.statechart.snapshot import FINISHED
 from smd.statechart.snapshot_json import to_plain
 from smd.store.base import AddJob, SettleJob, Store
 
@@ -75,6 +76,7 @@ class Supervisor:
         self.restarts = Restarts(self)
         self.bridge = Bridge(self)
         self.started_at = clock.now()
+        self.closing = False
         self.loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
 
@@ -173,7 +175,7 @@ class Supervisor:
             raise ConflictError(
                 f"cannot start '{name}': it is {machine.status}", code=f"already_{machine.status}", hint=hint
             )
-        if machine.snapshot is None or machine.status == "finished":
+        if machine.snapshot is None or machine.snapshot.status == FINISHED:
             return await self.fresh(machine)
         return await self.control(name, control.RESUME)
 
@@ -354,6 +356,7 @@ class Supervisor:
         machines = Counter(machine.status for machine in self.machines.values())
         return {
             "status": "ok", "pid": os.getpid(), "uptime": self.clock.now() - self.started_at, "store_id": self.store_id,
+            "store": {"writable": self.hosting.store_error is None, "reason": self.hosting.store_error},
             "machines": dict(machines), "timers": len(self.timers), "time": time.time(),
         }  # fmt: skip
 
@@ -383,8 +386,10 @@ class Supervisor:
 
     async def close(self) -> None:
         """End all working actions without changing any snapshot, so that the next start repeats them."""
+        self.closing = True
         self.timers.close()
         for machine in self.machines.values():
             self.working.cancel_all(machine)
+        await self.hosting.close()
         await asyncio.gather(*(self.working.gone(m) for m in self.machines.values() if m.ending))
         self.logs.close()

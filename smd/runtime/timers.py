@@ -30,6 +30,9 @@ class Timers:
         if self._due.get(machine) == due:
             return
         self._due[machine] = due
+        if len(self._heap) > 2 * len(self._due) + 64:
+            self._heap = [(at, name) for name, at in self._due.items()]
+            heapq.heapify(self._heap)
         heapq.heappush(self._heap, (due, machine))
         if due < self._at:
             self._arm()

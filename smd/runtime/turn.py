@@ -17,7 +17,7 @@ from smd.runtime.answers import Answer, nearest_events
 from smd.runtime.asking import ask
 from smd.runtime.inbox import Item
 from smd.runtime.result import Result, tell_parent
-from smd.statechart.effects import DUPLICATE, FAILED, QUEUED, Send, Settle
+from smd.statechart.effects import DUPLICATE, FAILED, IGNORED, QUEUED, Send, Settle, Warn
 from smd.statechart.event import Event
 from smd.statechart.model import Statechart
 from smd.statechart.sequence import pending
@@ -37,42 +37,62 @@ CONTEXT_LIMIT = 1_048_576
 Recipe = Generator[Any, Any, Any]
 
 
-class Turn:
-    """A unit of the store (`smd.store.base.Unit`)."""
+class Again(Exception):  # noqa: N818 - not an error of anybody: the unit is rolled back and run otherwise
+    """What this unit did in the store must not stay: run it event by event, or as the failure it ends in."""
 
-    def __init__(self, machine: Machine) -> None:
+    def __init__(self, error: MachineError) -> None:
+        super().__init__(error.message)
+        self.error = error
+
+
+class Turn:
+    """A unit of the store (`smd.store.base.Unit`).
+
+    Args:
+        batch: exactly these events instead of what waits.
+        verdict: do not step, but record that the first of them failed the machine.
+    """
+
+    def __init__(self, machine: Machine, batch: list[Item] | None = None, verdict: MachineError | None = None) -> None:
         self.machine = machine
-        self.batch: list[Item] = []
+        self.batch = batch or []
+        self.given = batch is not None
+        self.verdict = verdict
         self.wakes = False
         self.now = 0.0
-        self.one_by_one = False
+        self.mark = 0
         self.result = Result(machine)
 
     def begin(self, room: int) -> int:
         """Take what waits; called on the loop as the group starts."""
         machine = self.machine
-        self.batch = machine.take(max(1, room))
-        self.wakes, machine.wake = machine.wake, False
         self.now = machine.supervisor.clock.now()
-        machine.queue_mark = machine.supervisor.queue.changes
-        todo = len(self.batch) + self.wakes
-        if not todo and machine.snapshot is not None and machine.status == "running" and pending(machine.snapshot):
-            todo = 1
-        return todo
+        self.mark = machine.supervisor.queue.changes
+        if self.given:
+            return max(1, len(self.batch))
+        self.batch = machine.inbox.take(max(1, room))
+        self.wakes, machine.wake = machine.wake, False
+        return len(self.batch) + self.wakes or int(machine.asks())
 
     def run(self) -> Recipe:
         """Fold the batch, ask the store, save."""
-        saved = yield from self._fold()
-        if saved is None:
-            self.one_by_one = True
+        self.result = Result(self.machine)
+        if self.verdict is None:
             yield from self._fold()
+        else:
+            why = Event(control.FAIL, {"error": self.verdict.message}, source="supervisor")
+            self._fail(self.batch[0] if self.batch else Item(why), self.verdict)
+        if self.result.consumed:
+            yield from self._save()
         return self.result
 
     def _fold(self) -> Recipe:
-        result = self.result = Result(self.machine)
+        result = self.result
         seen = yield from self._seen()
         rounds = ROUNDS
         for item in self.batch:
+            if item.seq is not None and item.seq in result.cleared:
+                continue
             if result.status == "running" and not item.client and not control.is_control(item.event):
                 self._step(item)
             else:
@@ -82,12 +102,9 @@ class Turn:
         if self.wakes and result.status == "running":
             yield from self._ask_again()
         yield from self._rounds(rounds)
-        if result.consumed:
-            return (yield from self._save())
-        return True
 
     def _seen(self) -> Recipe:
-        ids = [item.event.id for item in self.batch if item.client]
+        ids = [item.event.id for item in self.batch if item.client and item.seq is None]
         if not ids:
             return {}
         return dict((yield Seen(self.machine.name, ids)))
@@ -96,9 +113,11 @@ class Turn:
 
     def _consume(self, item: Item, seen: dict[str, Any]) -> Recipe:
         result, event = self.result, item.event
-        if item.client and event.id in seen:
+        fresh = item.client and item.seq is None
+        if fresh and event.id in seen:
             result.told.append((item, self._duplicate(event, seen[event.id])))
             return
+        rows, told = len(result.consumed), len(result.told)
         if control.is_control(event):
             self._control(item)
         elif result.status == "running":
@@ -110,8 +129,10 @@ class Turn:
             self._refuse(item)
         else:
             yield from self._queue(item)
-        if item.client:
-            seen[event.id] = result.consumed[-1].answer if result.consumed else {}
+        if fresh and len(result.consumed) > rows:
+            seen[event.id] = result.consumed[-1].answer
+        elif fresh and len(result.told) > told and isinstance(answer := result.told[-1][1], Answer):
+            seen[event.id] = answer.plain()
 
     def _duplicate(self, event: Event, known: dict[str, Any] | None) -> Answer:
         known = known or {}
@@ -128,8 +149,14 @@ class Turn:
         if item.seq is None:
             self.result.told.append((item, error))
         else:
-            self._record(item, FAILED, self.result.label, "", error="finished")
+            self._bump()
+            self._record(item, FAILED, self.result.label, "", error="the machine is finished")
             self.result.rows.append((item, error, ()))
+
+    def _bump(self) -> None:
+        """The event is consumed and changes nothing."""
+        if self.result.snapshot is not None:
+            self.result.snapshot = control.failed(self.result.snapshot)
 
     def _queue(self, item: Item) -> Recipe:
         """Keep the event for later: the machine cannot take it now."""
@@ -155,17 +182,15 @@ class Turn:
 
     def _control(self, item: Item) -> None:
         result, event = self.result, item.event
+        if not control.is_legal(event, result.status):
+            self._illegal(item)
+            return
         chart = result.chart
-        if event.type == control.RELOAD:
+        if event.type in {control.RELOAD, control.START}:
             chart = self.machine.supervisor.charts.known(event.payload["chart"])
-        elif event.type == control.START:
-            payload = {
-                **event.payload,
-                "life": result.life + 1,
-                "version": result.version,
-                "machine": self.machine.name,
-            }
-            event = event._replace(payload=payload)
+        if event.type == control.START:
+            own = {"life": result.life + 1, "version": result.version, "machine": self.machine.name}
+            event = event._replace(payload={**event.payload, **own})
             item = item._replace(event=event)
         step = self._advance(item, chart)
         if step is None:
@@ -179,6 +204,22 @@ class Turn:
         elif event.type == control.FAIL:
             result.error, result.health = str(event.payload.get("error")), "Critical"
         self._take(item, step)
+        if event.type in {control.STOP, control.FAIL}:
+            result.sends.extend(tell_parent(self.machine, result))
+
+    def _illegal(self, item: Item) -> None:
+        """The verb came too late, or twice; the machine is told nothing of it."""
+        verb, name = item.event.type.removeprefix(control.PREFIX), self.machine.name
+        error = ConflictError(
+            f"cannot {verb} '{name}': it is {self.result.status}", code=f"is_{self.result.status}",
+            hint=f"smctl status {name}",
+        )  # fmt: skip
+        if item.seq is None:
+            self.result.told.append((item, error))
+        else:
+            self._bump()
+            self._record(item, IGNORED, self.result.label, "", detail={"code": error.code})
+            self.result.rows.append((item, error, ()))
 
     def _step(self, item: Item) -> None:
         step = self._advance(item, self.result.chart)
@@ -199,19 +240,22 @@ class Turn:
             if chart.contracts and (breach := control.breach(chart, step.snapshot, self.now)):
                 self._fail(item, MachineError(f"cannot accept '{item.event.type}': {breach}", code="contract_broken"))
                 return None
-            if not self.one_by_one or len(codec.canonical(to_plain(step.snapshot))) <= CONTEXT_LIMIT:
-                return step
-            self._fail(item, MachineError(
-                f"cannot keep the context of '{self.machine.name}': it is over {CONTEXT_LIMIT} bytes after "
-                f"'{item.event.type}'", code="context_too_large", hint="keep large data in files and pass their names",
-            ))  # fmt: skip
+            return step
         return None
 
     def _fail(self, item: Item, error: MachineError) -> None:
+        """Record that this event failed the machine.
+
+        Raises:
+            Again: the unit has changed the store on the machine's behalf, which must not stay.
+        """
         result = self.result
+        if result.asked:
+            raise Again(error)
         result.status, result.health, result.error = "failed", "Critical", error.message
         if result.snapshot is not None:
-            result.snapshot = control.failed(result.snapshot)
+            result.settles.extend(control.losses(result.snapshot))
+        self._bump()
         states = result.snapshot.configuration.leaf_ids if result.snapshot else ()
         name = self.machine.name
         answer = Answer(name, item.event.type, 0, FAILED, states, states, error.message, error.code, error.hint)
@@ -230,14 +274,14 @@ class Turn:
                 result.sends.append(effect)
             elif isinstance(effect, Settle):
                 result.settles.append(effect)
+            elif isinstance(effect, Warn) and effect.code == "unhandled_failure":
+                result.health = "Warning"
         if after.status == FINISHED and result.status == "running":
             result.status = "finished"
             result.sends.extend(tell_parent(self.machine, result))
         old = before.configuration if before is not None else None
         states = old.leaf_ids if old is not None else ()
         outcome = item.event.outcome
-        if outcome is not None and not outcome.ok and result.health == "Healthy":
-            result.health = "Warning"
         self._record(
             item, step.disposition, old.label if old is not None else "",
             after.configuration.label if step.taken else "", error=outcome.error if outcome is not None else None,
@@ -304,11 +348,18 @@ class Turn:
         return self.result.status == "running" and snapshot is not None and record in snapshot.sequences
 
     def _save(self) -> Recipe:
-        """Write the record; False asks for a repetition, event by event, to find what made the context too large."""
+        """Write the record.
+
+        Raises:
+            Again: the snapshot is larger than a machine may have.
+        """
         result, machine = self.result, self.machine
         data = codec.canonical(to_plain(result.snapshot)) if result.snapshot is not None else None
-        if data is not None and len(data) > CONTEXT_LIMIT and not self.one_by_one:
-            return None
+        if data is not None and len(data) > CONTEXT_LIMIT and self.verdict is None:
+            raise Again(MachineError(
+                f"cannot keep the context of '{machine.name}': it would be over {CONTEXT_LIMIT} bytes",
+                code="context_too_large", hint="keep large data in files and pass their names",
+            ))  # fmt: skip
         for settle in result.settles:
             job = yield SettleJob(settle.job_id, settle.status, self.now, settle.epoch, error=settle.error)
             if job is not None:
@@ -317,11 +368,11 @@ class Turn:
             machine.name, result.life, machine.version, result.version, result.status, result.label, data,
             result.consumed, result.sends, chart=result.chart.hash,
             lifecycle=_LIFECYCLE.get(result.status, "Active"), health=result.health, error=result.error,
+            restarts=machine.restarts,
         )  # fmt: skip
         saved: Saved = yield Save(record)
         result.delivered.extend(saved.delivered)
         result.seqs = saved.seqs
-        return True
 
 
 _STATUS = {

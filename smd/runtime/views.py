@@ -16,7 +16,7 @@ _AT_REST = {"paused": "Paused", "stopped": "Stopped", "finished": "Stopped", "fa
 def view_of(machine: Machine, pending: int = 0) -> MachineView:
     """The machine as people and programs see it."""
     snapshot = machine.snapshot
-    running = next(iter(machine.running.values()), None)
+    running = next((r for r in machine.running.values() if not r.task.done()), None)
     return MachineView(
         machine.name, machine.chart.label, machine.status, snapshot.configuration.leaf_ids if snapshot else (),
         machine.since, machine.life, machine.version, machine.last_event, _LIFECYCLE.get(machine.status, "Offline"),

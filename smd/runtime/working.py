@@ -57,7 +57,7 @@ class Working:
             wanted = {(key_of(snapshot, r), r.attempt): r for r in snapshot.sequences if r.phase == WORKING}
         for mark in [m for m in machine.running if m not in wanted]:
             self._cancel(machine, mark)
-        if machine.status != "running" or snapshot is None:
+        if machine.status != "running" or snapshot is None or self._supervisor.closing:
             return
         for mark, record in wanted.items():
             if mark in machine.running:
@@ -74,8 +74,11 @@ class Working:
             machine.running[mark] = Running(task, action.type, call.now)
 
     def cancel_all(self, machine: Machine) -> None:
-        """End everything of this machine; the snapshot still says it ought to run, so a resume repeats it."""
-        for mark in list(machine.running):
+        """End everything of this machine; the snapshot still says it ought to run, so a resume repeats it.
+
+        An action that has already answered is left alone: its outcome is on its way.
+        """
+        for mark in [m for m, running in machine.running.items() if not running.task.done()]:
             self._cancel(machine, mark)
 
     async def gone(self, machine: Machine) -> None:
@@ -85,29 +88,23 @@ class Working:
 
     def _cancel(self, machine: Machine, mark: tuple[str, int]) -> None:
         running = machine.running.pop(mark)
+        if running.task.done():
+            return
         machine.ending.add(running.task)
         running.task.add_done_callback(machine.ending.discard)
         running.task.cancel()
 
     async def _run(self, machine: Machine, call: Call) -> None:
-        mark = (call.key, call.attempt)
-        try:
-            await self.gone(machine)
-            if call.action.custom and abandoned_threads(machine.name) >= ABANDONED:
-                why = f"{ABANDONED} blocked threads of Python actions were abandoned; '{call.action.type}' is not run"
-                machine.post(Event(control.FAIL, {"error": why}, source="supervisor", priority=HIGH))
-                return
-            self._supervisor.notice("action_started", machine.name, {"type": call.action.type, "key": call.key})
-            outcome = await self._perform(call)
-        finally:
-            current = asyncio.current_task()
-            if mark in machine.running and machine.running[mark].task is current:
-                del machine.running[mark]
-        self._supervisor.notice(
-            "action_ended",
-            machine.name,
-            {"type": call.action.type, "key": call.key, "ok": outcome.ok, "error": outcome.error},
-        )
+        """Run one action. Its mark stays until its outcome is consumed, so that it is not started twice."""
+        await self.gone(machine)
+        if call.action.custom and abandoned_threads(machine.name) >= ABANDONED:
+            why = f"{ABANDONED} blocked threads of Python actions were abandoned; '{call.action.type}' is not run"
+            machine.post(Event(control.FAIL, {"error": why}, source="supervisor", priority=HIGH))
+            return
+        self._supervisor.notice("action_started", machine.name, {"type": call.action.type, "key": call.key})
+        outcome = await self._perform(call)
+        told = {"type": call.action.type, "key": call.key, "ok": outcome.ok, "error": outcome.error}
+        self._supervisor.notice("action_ended", machine.name, told)
         self._answer(machine, outcome)
 
     async def _perform(self, call: Call) -> Outcome:

@@ -26,8 +26,8 @@ from smd.errors import ActionError
 from smd.statechart import outcome, sequence
 from smd.statechart.configuration import configuration_of
 from smd.statechart.content import BLOCK_LIMIT, Operation, compiled
-from smd.statechart.effects import DEFERRED, IGNORED, STALE, TAKEN, Send
-from smd.statechart.event import Event, Outcome
+from smd.statechart.effects import DEFERRED, IGNORED, STALE, TAKEN, Send, Warn
+from smd.statechart.event import Event, Hold, Outcome
 from smd.statechart.expression import ExpressionError
 from smd.statechart.fast import simple_step
 from smd.statechart.model import IGNORE, QUEUE, State, Statechart, Transition
@@ -39,7 +39,8 @@ from smd.statechart.step import Step
 from smd.statechart.template import MISSING, walk
 
 
-def initial(chart: Statechart, *, machine: str, life: int, version: int, context: dict[str, Any], now: float) -> Step:
+def initial(chart: Statechart, *, machine: str, life: int, version: int, context: dict[str, Any], now: float,
+            held: tuple[Hold, ...] = ()) -> Step:  # fmt: skip
     """The first step of a new life: enter the initial states, then handle the synthetic event `start`.
 
     Only transitions that name `start` take it; a chart that knows nothing of it is not moved by a wildcard.
@@ -47,6 +48,7 @@ def initial(chart: Statechart, *, machine: str, life: int, version: int, context
     Args:
         version: events consumed in earlier lives; the step's snapshot has one more.
         context: laid over the chart's own first context.
+        held: jobs that a parent hands over.
 
     Raises:
         MachineError: the chart does not settle.
@@ -54,7 +56,7 @@ def initial(chart: Statechart, *, machine: str, life: int, version: int, context
     start = Event("start", {}, source="supervisor")
     nowhere = configuration_of(chart, ())
     context = {**chart.context, **context}
-    snapshot = Snapshot(machine, life, version, chart.hash, nowhere, context, {}, (), (), (), (), 0,
+    snapshot = Snapshot(machine, life, version, chart.hash, nowhere, context, {}, (), (), held, (), 0,
                         RUNNING, NO_LOOP)  # fmt: skip
     run = Run(chart, snapshot, start, now)
     run.external = start
@@ -94,6 +96,13 @@ def macrostep(chart: Statechart, snapshot: Snapshot, event: Event, now: float) -
     return full_step(chart, snapshot, event, now)
 
 
+def resettle(chart: Statechart, snapshot: Snapshot, event: Event, now: float) -> Step:
+    """Let sequences that were set back go on, without any event (after a reload)."""
+    run = Run(chart, snapshot, event, now)
+    _settle(run)
+    return _step(run, TAKEN)
+
+
 # --- one event --------------------------------------------------------------------------------------------------
 
 
@@ -123,6 +132,8 @@ def _timer(run: Run, event: Event) -> Step:
     if timer is None:
         return _step(run, STALE, "stale", "the timer is no longer armed")
     run.timers = tuple(t for t in run.timers if t is not timer)
+    if timer.kind == "after" and run.status != RUNNING:
+        return _step(run, IGNORED, "finishing", "the machine is finishing")
     if timer.kind == "send":
         _send_delayed(run, timer)
     elif timer.kind in {"sequence", "wait"}:
@@ -349,6 +360,9 @@ def _exit_interpreter(run: Run) -> None:
         execute_block(run, compiled(state.exit), state.id)
     run.timers = tuple(t for t in run.timers if t.kind == "send")
     run.internal.clear()
+    for event in run.deferred:
+        run.effects.append(Warn("dropped", f"deferred event '{event.type}' comes too late: the machine is finished"))
+    run.deferred = ()
     sequence.release_all(run)
 
 

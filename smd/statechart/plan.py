@@ -22,6 +22,8 @@ from smd.statechart.scope import Moment
 from smd.statechart.selection import candidates, remove_conflicting_transitions
 from smd.statechart.sets import History, compute_entry_set, compute_exit_set
 
+_PLANS = 256
+"""Plans a configuration remembers for event types that only a prefix or wildcard, or nothing, matches."""
 _TRACES = 16
 """Event types for which a microstep remembers its trace entry; a wildcard may bring any number."""
 
@@ -190,7 +192,8 @@ def plan_for(
     found = tuple(candidates(s, event_type, upwards=upwards) for s in starts)
     spec = chart.events.get(event_type) if event_type is not None else None
     plan = Plan(tuple(c for c in found if c), promotes=bool(spec and spec.context_map))
-    if event_type is None or chart.mentions(event_type):
+    exact = event_type is None or event_type in chart.events or event_type in chart.descriptors
+    if exact or len(configuration.plans) < _PLANS:
         if origin is None and event_type is not None and not plan.promotes:
             _make_fast(chart, configuration, event_type, plan)
         configuration.plans[key] = plan

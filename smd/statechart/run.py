@@ -137,5 +137,9 @@ class Run:
     def mark_failed(self, state_id: str) -> None:
         """An action of this state failed or was cancelled: jobs taken in its region are no longer well."""
         if self.held:
-            region = self.region(state_id)
-            self.held = tuple(h._replace(ok=False) if h.region == region else h for h in self.held)
+            self.held = tuple(h._replace(ok=False) if self.reaches(h, state_id) else h for h in self.held)
+
+    def reaches(self, hold: Hold, state_id: str) -> bool:
+        """True if what happens in this state concerns the job: it was taken in the same region or around it."""
+        state = self.chart.states[state_id]
+        return not hold.region or any(s.id == hold.region for s in (state, *state.ancestors))

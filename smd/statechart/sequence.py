@@ -95,7 +95,7 @@ def leave(run: Run, microstep: Microstep) -> None:
     for record in run.sequences:
         if record.state in left:
             run.freed = True
-            if record.phase == WORKING:
+            if record.phase == WORKING or (record.phase == SLEEPING and not is_pacing(record)):
                 run.mark_failed(record.state)
             if run.external is None:
                 run.external = record.event
@@ -291,13 +291,12 @@ def _end(run: Run, record: Sequence, actions: tuple[Action, ...]) -> None:
 
 
 def _fail_held(run: Run, record: Sequence) -> None:
-    region = run.region(record.state)
-    for hold in run.held:
-        if hold.region == region:
-            run.effects.append(
-                Settle(hold.job_id, hold.epoch, "failed", str(run.context.get("last_error") or "an action failed"))
-            )
-    run.held = tuple(h for h in run.held if h.region != region)
+    mine = [h for h in run.held if run.reaches(h, record.state)]
+    for hold in mine:
+        run.effects.append(
+            Settle(hold.job_id, hold.epoch, "failed", str(run.context.get("last_error") or "an action failed"))
+        )
+    run.held = tuple(h for h in run.held if h not in mine)
 
 
 def release_all(run: Run) -> None:

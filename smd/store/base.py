@@ -284,12 +284,13 @@ class FindPending(NamedTuple):
 class ClearPending(NamedTuple):
     """Consume pending rows of these types as `cleared`, without a step. Answer: list of their seqs.
 
-    Rows get no `consumed_no`: the machine never saw them.
+    Rows get no `consumed_no`: the machine never saw them. `keep` are rows the asking unit consumes itself.
     """
 
     machine: str
     types: Sequence[str]
     now: float
+    keep: Sequence[int] = ()
 
 
 Operation = (

@@ -166,7 +166,8 @@ class TableOperations:
 
     def clear_pending(self, operation: base.ClearPending) -> list[int]:
         """See base.ClearPending."""
-        rows = self._waiting_of(operation.machine, operation.types)
+        found = self._waiting_of(operation.machine, operation.types)
+        rows = [row for row in found if row.seq not in operation.keep]
         self._clear(rows, operation.now)
         return [row.seq for row in rows]
 

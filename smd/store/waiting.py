@@ -72,8 +72,11 @@ def clear_pending(transaction: Transaction, operation: ClearPending) -> list[int
         return []
     types = padded(list(operation.types))
     sql = with_list(SQL["clear_types"], len(types))
+    kept = encoded(list(operation.keep))
     transaction.flush()
-    seqs = sorted(seq for (seq,) in transaction.execute(sql, (operation.now, operation.machine, *types)).fetchall())
+    seqs = sorted(
+        seq for (seq,) in transaction.execute(sql, (operation.now, operation.machine, *types, kept)).fetchall()
+    )
     transaction.wait(operation.machine, -len(seqs))
     return seqs
 

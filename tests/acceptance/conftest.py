@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
 
-from tests.acceptance.daemon import Daemon, running
+from tests.acceptance.daemon import Daemon, running, short_folder
 from tests.acceptance.trees import Whisper
 
 
 @pytest.fixture(scope="session")
 def shared() -> Iterator[Daemon]:
     """One daemon for the session; a test adds machines under names of its own."""
-    with tempfile.TemporaryDirectory(prefix="smd-") as folder, running(Path(folder) / "state") as daemon:
+    with short_folder() as folder, running(folder / "state") as daemon:
         yield daemon
 
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """A folder whose path is short enough for sockets, however deep pytest's own lies."""
-    with tempfile.TemporaryDirectory(prefix="smd-") as name:
-        yield Path(name)
+    """A folder of the test's own."""
+    with short_folder() as folder:
+        yield folder
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -42,7 +43,8 @@ class Daemon:
         self.socket = state / "control.sock"
         self.output = ""
         self.process: subprocess.Popen[str]
-        self._ready = threading.Event()
+        self._told = threading.Event()
+        self._is_ready = False
         self._reader: threading.Thread
 
     @property
@@ -51,7 +53,8 @@ class Daemon:
 
     def start(self) -> Daemon:
         """Start it and wait until it says it is ready and takes connections."""
-        self._ready.clear()
+        self._told.clear()
+        self._is_ready = False
         self.process = subprocess.Popen(
             [str(SMD), "run", *map(str, self.arguments), "--state-dir", str(self.state)],
             cwd=self.cwd, env=environment(), text=True, errors="replace",
@@ -59,8 +62,8 @@ class Daemon:
         )  # fmt: skip
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
-        assert self._ready.wait(READY_WITHIN), self.output
-        assert self.process.poll() is None, self.output
+        assert self._told.wait(READY_WITHIN), self.output
+        assert self._is_ready, self.output
         return self
 
     def _read(self) -> None:
@@ -68,20 +71,22 @@ class Daemon:
         for line in self.process.stdout:
             self.output += line
             if " ready " in line:
-                self._ready.set()
-        self._ready.set()  # it has ended; whoever waits looks at how
+                self._is_ready = True
+                self._told.set()
+        self._told.set()  # it has ended; whoever waits looks at how
 
     def kill(self) -> None:
         """`kill -9`: nothing is tidied up."""
         self.process.kill()
-        self._gone()
+        self.wait()
 
     def stop(self) -> int:
         """SIGTERM; the exit code."""
         self.process.send_signal(signal.SIGTERM)
-        return self._gone()
+        return self.wait()
 
-    def _gone(self) -> int:
+    def wait(self) -> int:
+        """Wait until it has ended, and been read to its end; the exit code."""
         code = self.process.wait(READY_WITHIN)
         self._reader.join(READY_WITHIN)
         assert self.process.stdout is not None
@@ -179,10 +184,24 @@ def smd(*words: str | Path, cwd: Path | None = None) -> Spoken:
 def _spoken(words: list[str | Path], stdin: str | None, cwd: Path | None) -> Spoken:
     return Spoken(
         subprocess.run(
-            list(map(str, words)), cwd=cwd, env=environment(), input=stdin or "", text=True, errors="replace",
-            capture_output=True, timeout=READY_WITHIN, check=False,
-        )  # fmt: skip
+            list(map(str, words)),
+            cwd=cwd,
+            env=environment(),
+            input=stdin or "",
+            text=True,
+            errors="replace",
+            capture_output=True,
+            timeout=READY_WITHIN,
+            check=False,
+        )
     )
+
+
+@contextlib.contextmanager
+def short_folder() -> Iterator[Path]:
+    """A new folder whose path is short enough for sockets, however deep pytest's own lies."""
+    with tempfile.TemporaryDirectory(prefix="smd-") as name:
+        yield Path(name)
 
 
 @contextlib.contextmanager

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import sqlite3
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -34,6 +35,23 @@ states:
 def sizes(small: Any, big: Any) -> list[Any]:
     """The parameter of a test that also has a big run, for SMD_SOAK."""
     return [small, pytest.param(big, marks=pytest.mark.soak)] if os.environ.get("SMD_SOAK") else [small]
+
+
+def seconds_of(call: Callable[[], object]) -> float:
+    """How long it takes, to be compared with something else that is measured."""
+    started = time.monotonic()
+    call()
+    return time.monotonic() - started
+
+
+def at(goal: int, act: Callable[[], None]) -> Callable[[int], None]:
+    """What does `act` when it hears the number `goal`."""
+
+    def hear(number: int) -> None:
+        if number == goal:
+            act()
+
+    return hear
 
 
 class Sender:

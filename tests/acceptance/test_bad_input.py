@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from smd.client import ClientError
-from tests.acceptance.daemon import Daemon, Spoken, smctl, smd
+from tests.acceptance.daemon import Daemon, Spoken, running, smctl, smd
 
 GOOD = "machine: good\nstates: {idle: {on: {greet: greeted}}, greeted: {}}\n"
 BOMB = "".join(
@@ -189,8 +189,6 @@ def test_a_socket_path_beyond_107_bytes_is_refused_before_anything_is_made(folde
 
 
 def test_the_longest_socket_path_there_can_be_works(folder: Path) -> None:
-    from tests.acceptance.daemon import running  # noqa: PLC0415
-
     state = folder / ("d" * (107 - len(str(folder)) - len("//control.sock")))
     assert len(str(state / "control.sock")) == 107
     with running(state) as daemon:
@@ -203,7 +201,9 @@ def test_a_folder_that_cannot_be_made_is_told(folder: Path) -> None:
     assert (folder / "file").read_text() == "kept"
 
 
-@pytest.mark.parametrize("content", [b"hello, I am no database\n" * 300, b"\0" * 9000, b"SQLite format 3\0" + b"?" * 5000])
+@pytest.mark.parametrize(
+    "content", [b"hello, I am no database\n" * 300, b"\0" * 9000, b"SQLite format 3\0" + b"?" * 5000]
+)
 def test_a_store_that_is_no_database_is_left_as_it_is(folder: Path, content: bytes) -> None:
     (folder / "smd.db").write_bytes(content)
     refused(smd("run", "--state-dir", folder), 1, f"cannot open {folder}/smd.db")
@@ -212,14 +212,9 @@ def test_a_store_that_is_no_database_is_left_as_it_is(folder: Path, content: byt
 
 @pytest.mark.parametrize(
     ("sql", "told"),
-    [
-        ("UPDATE meta SET value = '99' WHERE name = 'version'", "version 99"),
-        ("DROP TABLE meta", "another program"),
-    ],
+    [("UPDATE meta SET value = '99' WHERE name = 'version'", "version 99"), ("DROP TABLE meta", "another program")],
 )
-def test_a_store_of_another_time_or_program_is_left_as_it_is(
-    start: Callable[..., Daemon], sql: str, told: str
-) -> None:
+def test_a_store_of_another_time_or_program_is_left_as_it_is(start: Callable[..., Daemon], sql: str, told: str) -> None:
     daemon = start()
     daemon.add(GOOD)
     daemon.stop()

@@ -203,7 +203,9 @@ async def test_the_controller_counts_bursts_between_bursts(tmp_path: Path) -> No
     async with all_five(tmp_path) as host:
         for burst in range(3):
             for n in range(20):
-                await host.send("task_controller", "task_completed", {"job_id": f"{burst}.{n}", "machine": "task_worker"})
+                await host.send(
+                    "task_controller", "task_completed", {"job_id": f"{burst}.{n}", "machine": "task_worker"}
+                )
             await until_lines(host, "task_controller", "completed by task_worker", 20 * (burst + 1))
         await at_rest(host)
         assert len(lines(host, "task_controller", "completed by task_worker")) == 60

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from tests.acceptance.daemon import Daemon, running
+from tests.acceptance.daemon import Daemon, running, short_folder
+from tests.acceptance.trees import Whisper
 
 ACTIONS = {
     "explode": "raise KeyError('no such thing')",
@@ -19,7 +19,17 @@ ACTIONS = {
     "leave": "raise SystemExit(3)",
     "recurse": "return self.execute(context)",
     "ask": "import asyncio; raise asyncio.CancelledError",
+    "hang": "import threading; open('whisper', 'w').write('hangs\\n'); threading.Event().wait()",
     "block": "import time; time.sleep(2); return 'done'",
+}
+TOLD = {
+    "explode": "KeyError: 'no such thing'",
+    "babble": "it returned {'not': 'an event'}, a dict",
+    "spoil": "thing",
+    "swallow": "set",
+    "leave": "SystemExit",
+    "recurse": "RecursionError",
+    "ask": "CancelledError",
 }
 FILE = """
 from smd.actions.custom import BaseAction
@@ -46,7 +56,7 @@ states:
 @pytest.fixture(scope="module")
 def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
     """One with each of the actions, as a plain function and as a coroutine."""
-    with _short_folder() as folder:
+    with short_folder() as folder:
         for name, body in ACTIONS.items():
             (folder / f"{name}_action.py").write_text(FILE.format(name=name.title(), keyword="", body=body))
             text = FILE.format(name=f"Async{name.title()}", keyword="async ", body=body.replace("self.", "await self."))
@@ -57,34 +67,16 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
             yield daemon
 
 
-@contextmanager
-def _short_folder() -> Iterator[Path]:
-    import tempfile  # noqa: PLC0415
-
-    with tempfile.TemporaryDirectory(prefix="smd-") as name:
-        yield Path(name)
-
-
 @pytest.mark.parametrize(
-    ("action", "told"),
+    ("kind", "told"),
     [
-        ("explode", "KeyError: 'no such thing'"),
-        ("babble", "it returned {'not': 'an event'}, a dict"),
-        ("spoil", "thing"),
-        ("swallow", "set"),
-        ("leave", "SystemExit"),
-        ("recurse", "RecursionError"),
-        ("ask", "CancelledError"),
+        *((prefix + action, told) for prefix in ("", "async_") for action, told in TOLD.items()),
         ("broken", "SyntaxError"),
         ("missing", "a_module_that_is_not_there"),
     ],
 )
-@pytest.mark.parametrize("prefix", ["", "async_"])
-def test_a_misbehaving_action_is_reported_with_its_name(daemon: Daemon, prefix: str, action: str, told: str) -> None:
+def test_a_misbehaving_action_is_reported_with_its_name(daemon: Daemon, kind: str, told: str) -> None:
     """In `error-history` and in the log; nothing of it is kept, and the machine takes the next event."""
-    if prefix and action in {"broken", "missing"}:
-        pytest.skip("a file that cannot be loaded has no form")
-    kind = f"{prefix}{action}"
     name = daemon.add(CHART.format(name=f"m-{kind}", action=kind))
 
     for _ in range(2):
@@ -96,7 +88,6 @@ def test_a_misbehaving_action_is_reported_with_its_name(daemon: Daemon, prefix: 
     assert told in listed.out
     assert f"seen: {kind}: " in daemon.smctl("logs", name).out
     assert not {"thing", "set"} & daemon.context(name).keys()
-    assert daemon.get(f"/v1/machines/{name}")["health"] == "Healthy"
 
 
 def test_the_daemon_survives_them_all(daemon: Daemon) -> None:
@@ -104,24 +95,36 @@ def test_the_daemon_survives_them_all(daemon: Daemon) -> None:
     assert daemon.process.poll() is None
 
 
-@pytest.mark.parametrize("blocked", ["block"])
-def test_other_machines_keep_their_pace_while_an_action_blocks(daemon: Daemon, blocked: str) -> None:
+@pytest.mark.parametrize("kind", ["block", "async_block"])
+def test_other_machines_keep_their_pace_while_an_action_blocks(daemon: Daemon, kind: str) -> None:
     """100 events are answered meanwhile, each in much less time than the action takes."""
-    calm = daemon.add("machine: calm\nstates: {a: {on: {tick: b}}, b: {on: {tick: a}}}\n")
+    calm = daemon.add(f"machine: calm-{kind}\nstates: {{a: {{on: {{tick: b}}}}, b: {{on: {{tick: a}}}}}}\n")
     before = _durations(lambda: daemon.send(calm, "tick"))
-    name = daemon.add(CHART.format(name="blocker", action=blocked))
+    name = daemon.add(CHART.format(name=f"blocker-{kind}", action=kind))
     started = time.monotonic()
     daemon.send(name, "go")
 
     meanwhile = _durations(lambda: daemon.send(calm, "tick"))
 
-    assert daemon.get(f"/v1/machines/{name}")["action"] == blocked, "it was over too soon: nothing is tested"
+    view = daemon.get(f"/v1/machines/{name}")
     daemon.send(name, "look", wait="settled")
     block = time.monotonic() - started
     assert daemon.states(name) == ["fine"]
-    assert len(meanwhile) == 100
     assert sorted(meanwhile)[98] < block / 10
+    assert view["action"] == kind, "it did not run meanwhile"
     assert sum(meanwhile) < 5 * sum(before)
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize("kind", ["hang", "async_hang"])
+def test_an_action_that_never_returns_does_not_keep_the_daemon_from_stopping(
+    daemon: Daemon, folder: Path, whisper: Whisper, kind: str
+) -> None:
+    with running(folder / "state", "--actions-dir", daemon.cwd) as other:
+        other.add(CHART.format(name="hanging", action=kind))
+        other.send("hanging", "go")
+        assert whisper.hear(1) == ["hangs"]
+        assert other.stop() == 0
 
 
 def _durations(call: Callable[[], object]) -> list[float]:

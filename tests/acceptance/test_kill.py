@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import random
-import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 import pytest
 
 from tests.acceptance.daemon import Daemon
-from tests.acceptance.load import COUNTER, Sender, query, replays, sizes
+from tests.acceptance.load import COUNTER, Sender, at, query, replays, seconds_of, sizes
 from tests.acceptance.trees import Whisper, marked
 
 INSTANT = """
@@ -41,6 +39,30 @@ states:
         to: waiting
         actions: [{type: add_to_list, list_key: done, value: "{job_id}"}, {type: log, message: "did {job_id}"}]
 """
+CHAIN = """
+machine: first
+context: {count: 0}
+states:
+  on:
+    on:
+      tick:
+        actions:
+          - {type: assign, set: {count: context.count + 1}}
+          - {type: send_event, target: second, event: passed, payload: {n: "{payload.n}"}}
+"""
+SECOND = """
+machine: second
+context: {count: 0, sum: 0}
+states:
+  on: {on: {passed: {actions: [{type: assign, set: {count: context.count + 1, sum: context.sum + event.payload.n}}]}}}
+"""
+DUE = """
+machine: due
+context: {late: 0}
+states:
+  a: {after: {2s: {to: b, actions: [{type: assign, set: {late: context.late + 1}}, {type: log, message: fired}]}}}
+  b: {}
+"""
 PATIENT = """
 machine: patient
 states:
@@ -66,23 +88,10 @@ def test_no_acknowledged_event_is_lost_and_none_is_applied_twice(
 ) -> None:
     daemon = start()
     daemon.add(COUNTER)
-    chance, acknowledged = random.Random(20), dict[int, dict[str, Any]]()
-    unsure: set[int] = set()
-    again: Counter[str] = Counter()
-    for round_ in range(kills + 1):
-        left = [number for number in range(events) if number not in acknowledged]
-        goal = chance.randrange(1, max(2, 2 * len(left) // (kills + 1 - round_))) if round_ < kills else 0
-        sender = Sender(daemon.socket, lambda heard, goal=goal: daemon.process.kill() if heard == goal else None)
-        sender.send("counter", left)
-        acknowledged |= sender.answers
-        again.update(a["disposition"] for n, a in sender.answers.items() if n in unsure)
-        unsure = {number for number in left if number not in acknowledged}
-        if goal:
-            daemon.again()
-            _is_as_stored(daemon, acknowledged)
 
-    assert sorted(acknowledged) == list(range(events))
-    assert set(again) <= {"taken", "duplicate"}
+    again = _under_fire(daemon, "counter", kills, events, _is_as_stored)
+
+    assert set(again) == {"taken", "duplicate"}, "both happen among so many kills"
     assert daemon.context("counter") == {"count": events, "sum": sum(range(events))}
     daemon.kill()
     ids = query(daemon.store, "SELECT id FROM journal WHERE type = 'tick' AND consumed_no IS NOT NULL")
@@ -90,13 +99,88 @@ def test_no_acknowledged_event_is_lost_and_none_is_applied_twice(
     assert replays(daemon.store) == 1
 
 
-def _is_as_stored(daemon: Daemon, acknowledged: dict[int, Any]) -> None:
+@pytest.mark.parametrize(("kills", "events"), sizes((5, 1_000), (50, 50_000)))
+def test_what_a_machine_sends_to_another_arrives_exactly_once(
+    start: Callable[..., Daemon], kills: int, events: int
+) -> None:
+    daemon = start()
+    daemon.add(SECOND)
+    daemon.add(CHAIN)
+
+    _under_fire(daemon, "first", kills, events)
+
+    assert daemon.context("first") == {"count": events}
+    daemon.send("second", "nothing", wait="settled")
+    assert daemon.context("second") == {"count": events, "sum": sum(range(events))}
+    daemon.kill()
+    assert replays(daemon.store) == 2
+
+
+def _under_fire(
+    daemon: Daemon, machine: str, kills: int, events: int, check: Callable[[Daemon, int], None] | None = None
+) -> Counter[str]:
+    """Send all events, kill the daemon at random acknowledgements, send again what has none.
+
+    Returns:
+        What those sent again were told.
+    """
+    chance, acknowledged, again = random.Random(20), set[int](), Counter[str]()
+    for left_kills in range(kills, -1, -1):
+        left = [number for number in range(events) if number not in acknowledged]
+        goal = chance.randrange(1, max(2, 2 * len(left) // (left_kills + 1))) if left_kills else 0
+        sender = Sender(daemon.socket, at(goal, daemon.process.kill))
+        sender.send(machine, left)
+        again.update(a["disposition"] for n, a in sender.answers.items() if left_kills < kills)
+        acknowledged |= sender.answers.keys()
+        if left_kills:
+            daemon.again()
+            if check:
+                check(daemon, len(acknowledged))
+    assert acknowledged == set(range(events))
+    return again
+
+
+def _is_as_stored(daemon: Daemon, acknowledged: int) -> None:
     """Ready means: every machine is in its state; nothing acknowledged is missing."""
     view = daemon.get("/v1/machines/counter")
     context = daemon.context("counter")
     assert view["status"] == "running"
     assert view["states"] == [["even", "odd"][context["count"] % 2]]
-    assert len(acknowledged) <= context["count"]
+    assert acknowledged <= context["count"]
+
+
+@pytest.mark.parametrize("events", sizes(2_000, 50_000))
+def test_a_stop_in_the_middle_of_a_load_answers_what_it_has_taken(start: Callable[..., Daemon], events: int) -> None:
+    """SIGTERM: exit code 0, no traceback, and every event in the store was acknowledged or is sent again unharmed."""
+    daemon = start()
+    daemon.add(COUNTER)
+    sender = Sender(daemon.socket, at(events // 2, daemon.process.terminate))
+    sender.send("counter", range(events))
+    assert daemon.wait() == 0
+    assert "Traceback" not in daemon.output
+    assert events // 2 <= len(sender.answers) <= query(daemon.store, "SELECT count(*) FROM dedup")[0][0]
+
+    daemon.start()
+    left = [number for number in range(events) if number not in sender.answers]
+    sender.send("counter", left)
+    assert daemon.context("counter") == {"count": events, "sum": sum(range(events))}
+
+
+def test_a_deadline_survives_kills_and_fires_once(start: Callable[..., Daemon]) -> None:
+    daemon = start()
+    daemon.add(DUE)
+    for _ in range(3):
+        daemon.again()
+    daemon.lines("due", "fired")
+    daemon.again()
+    assert daemon.states("due") == ["b"]
+    assert daemon.context("due") == {"late": 1}
+    daemon.kill()
+    ((waited,),) = query(
+        daemon.store, "SELECT max(now) - min(now) FROM journal WHERE machine = 'due' AND to_state IN ('a', 'b')"
+    )
+    assert 2 <= waited < 4
+    assert replays(daemon.store) == 1
 
 
 @pytest.mark.parametrize("chart", [INSTANT, SHELL], ids=["instant", "shell"])
@@ -158,17 +242,11 @@ def test_a_stubborn_child_of_the_former_life_does_not_keep_other_machines_from_c
     beacon = uuid4().hex
     daemon = start()
     daemon.add(COUNTER)
-    clean = _seconds_of(daemon.again)
+    clean = seconds_of(daemon.again)
     daemon.add(PATIENT % (beacon, beacon))
     whisper.hear(2)
 
-    beside = _seconds_of(daemon.again)
+    beside = seconds_of(daemon.again)
 
     assert daemon.states("counter") == ["even"]
     assert beside < 3 * clean
-
-
-def _seconds_of(call: Callable[[], object]) -> float:
-    started = time.monotonic()
-    call()
-    return time.monotonic() - started

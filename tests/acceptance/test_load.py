@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.acceptance.daemon import Daemon
-from tests.acceptance.load import COUNTER, Sender, query, replays, sizes
+from tests.acceptance.load import COUNTER, Sender, query, replays, seconds_of, sizes
 
 
 @pytest.mark.parametrize("events", sizes(10_000, 200_000))
@@ -30,3 +30,12 @@ def test_every_event_of_32_connections_is_acknowledged_journaled_and_counted_onc
         (events, events)
     ]
     assert replays(daemon.store) == 1
+
+
+def test_a_restart_after_a_load_is_about_as_quick_as_on_an_empty_store(start: Callable[..., Daemon]) -> None:
+    daemon = start()
+    empty = seconds_of(daemon.again)
+    daemon.add(COUNTER)
+    Sender(daemon.socket).send("counter", range(10_000))
+    assert seconds_of(daemon.again) < 3 * empty
+    assert daemon.context("counter")["count"] == 10_000

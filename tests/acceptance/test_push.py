@@ -30,7 +30,9 @@ def test_a_waiting_worker_takes_a_job_at_once(shared: Daemon) -> None:
 
 def test_a_daemon_with_nothing_to_do_uses_no_processor_time(start: Callable[..., Daemon]) -> None:
     """Every example but the one with a clock of its own waits; within two seconds that is two ticks at most."""
-    daemon = start(*(ROOT / "examples" / each for each in ("simple_worker", "controller_worker", "custom_actions", "door")))
+    examples = ROOT / "examples"
+    quiet = [examples / each for each in ("simple_worker", "controller_worker", "custom_actions", "door")]
+    daemon = start(*quiet, "--actions-dir", examples / "custom_actions/actions")
     for view in daemon.get("/v1/machines")["machines"]:
         daemon.send(view["name"], "nothing", wait="settled")
     _window(daemon, 0.5)  # what starting left to do

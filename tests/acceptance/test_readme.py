@@ -48,7 +48,9 @@ def daemon(folder: Path) -> Iterator[Daemon]:
 def shell(folder: Path, text: str) -> str:
     """Type a block into a shell that has typed the first one before; what it prints. Every line must succeed."""
     env = environment() | {"PATH": f"{folder}/.venv/bin:{os.environ['PATH']}"}
-    done = subprocess.run(["bash", "-e", "-c", text], cwd=folder, env=env, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        ["bash", "-e", "-c", text], cwd=folder, env=env, capture_output=True, text=True, timeout=60, check=False
+    )
     assert done.returncode == 0, f"{text}{done.stdout}{done.stderr}"
     assert "Traceback" not in done.stdout + done.stderr
     return done.stdout

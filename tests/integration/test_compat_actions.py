@@ -48,7 +48,9 @@ async def act(host: Host, action: dict[str, Any], *more: dict[str, Any], **conte
 async def test_a_log_is_shown_live_kept_and_answers_its_success(kind: str) -> None:
     async with hosting() as host:
         with host.supervisor.bus.subscribe(["activity_log"]) as notices:
-            assert await act(host, {"type": kind, "message": "hi {x}", "level": "warning", "success": "ok"}, x=1) == ["done"]
+            assert await act(host, {"type": kind, "message": "hi {x}", "level": "warning", "success": "ok"}, x=1) == [
+                "done"
+            ]
             notice = await asyncio.wait_for(notices.get(), 20)
         assert (notice.machine, notice.data) == ("m", {"level": "warning", "message": "hi 1"})
         assert any("warning hi 1" in line for line in host.supervisor.log_tail("m", 9))
@@ -135,12 +137,18 @@ async def test_the_job_stays_in_the_context_when_a_command_fails() -> None:
 
 async def test_a_time_out_leaves_no_exit_code_of_an_earlier_command() -> None:
     async with hosting(clock=SystemClock()) as host:
-        first, second = {"type": "bash", "command": "exit 3", "error": "none"}, {"type": "bash", "command": "sleep 60", "timeout": 0.1}
+        first, second = (
+            {"type": "bash", "command": "exit 3", "error": "none"},
+            {"type": "bash", "command": "sleep 60", "timeout": 0.1},
+        )
         assert await act(host, first, second) == ["failed"]
         assert "last_error_exit_code" not in host.context("m")
 
 
-@pytest.mark.parametrize(("more", "value"), [({}, "1\n2"), ({"parse": "lines"}, ["1", "2"]), ({"parse": "json", "command": "echo '[1]'"}, [1])])
+@pytest.mark.parametrize(
+    ("more", "value"),
+    [({}, "1\n2"), ({"parse": "lines"}, ["1", "2"]), ({"parse": "json", "command": "echo '[1]'"}, [1])],
+)
 async def test_output_is_kept_in_the_context_where_asked_and_whole_in_the_log(more: dict[str, Any], value: Any) -> None:
     async with hosting(clock=SystemClock()) as host:
         await act(host, {"type": "bash", "command": "echo 1; echo 2", "store_as": "out", **more})
@@ -247,11 +255,15 @@ async def test_waiting_for_no_jobs_says_so(tracked: Any) -> None:
     ({"type": "pop_from_list", "empty": "go"}, {"items": []}, ["b"]),
     ({"type": "pop_from_list", "empty": "go"}, {}, ["b"]), ({"type": "pop_from_list", "empty": "go"}, {"items": "text"}, ["b"]),
 ], ids=str)  # fmt: skip
-async def test_list_actions_answer_as_before(action: dict[str, Any], context: dict[str, Any], states: list[str]) -> None:
+async def test_list_actions_answer_as_before(
+    action: dict[str, Any], context: dict[str, Any], states: list[str]
+) -> None:
     assert Lab(acting(action), **context).states == states
 
 
-@pytest.mark.parametrize("action", [{"type": "set_context", "key": "k"}, {"type": "set_context", "value": 1}, {"type": "add_to_list"}])
+@pytest.mark.parametrize(
+    "action", [{"type": "set_context", "key": "k"}, {"type": "set_context", "value": 1}, {"type": "add_to_list"}]
+)
 async def test_a_required_parameter_that_is_missing_is_told_at_load(action: dict[str, Any]) -> None:
     with pytest.raises(DocumentError, match="is missing"):
         chart_of(acting(action))
@@ -323,7 +335,13 @@ async def test_clear_events_discards_what_waits_and_says_whether_there_was_any(t
         await host.add(HEARER, name="other")
         await host.supervisor.stop("other")
         await host.send("other", "hi", {"n": 1})
-        clear = {"type": "clear_events", "event_types": types, "target_machine": "other", "success": "ok", "empty": "go"}
+        clear = {
+            "type": "clear_events",
+            "event_types": types,
+            "target_machine": "other",
+            "success": "ok",
+            "empty": "go",
+        }
         assert await act(host, clear) == states
         await host.supervisor.start("other")
         await host.quiet()

@@ -82,7 +82,9 @@ async def test_any_kind_of_job_data_is_taken_and_kept(data: Any) -> None:
 
 
 @pytest.mark.asyncio
-@pytest.mark.parametrize("word", ["machine_name", "current_state", "event_data", "event", "payload", "last_error", "current_job"])
+@pytest.mark.parametrize(
+    "word", ["machine_name", "current_state", "event_data", "event", "payload", "last_error", "current_job"]
+)
 async def test_job_data_cannot_overwrite_the_words_of_the_machine(word: str) -> None:
     async with hosting() as host:
         text = TAKER.replace("id={id} job_id", "mine={machine_name} state={current_state} job_id")
@@ -125,7 +127,9 @@ def test_event_data_holds_type_event_name_payload_and_job_id() -> None:
     ({"n": 1}, {"n": 1}),
 ])  # fmt: skip
 async def test_a_payload_that_is_json_text_arrives_as_its_value(tmp_path: Path, payload: Any, kept: Any) -> None:
-    text = "events: {say: {context_map: {got: type, all: payload}}}\ntransitions: [{from: waiting, to: heard, event: say}]"
+    text = (
+        "events: {say: {context_map: {got: type, all: payload}}}\ntransitions: [{from: waiting, to: heard, event: say}]"
+    )
     async with hosting() as host:
         await host.add(text, name="m")
         control = ControlSocket(tmp_path / "c-m.sock", "m", host.supervisor.post)
@@ -228,7 +232,9 @@ def test_no_time_out_outlives_the_machine() -> None:
 
 
 def test_a_time_out_fires_while_an_action_runs_and_ends_it() -> None:
-    lab = Lab((TIMED % "  - {from: a, to: late, event: timeout(5)}") + "actions: {a: [{type: bash, command: sleep 60}]}")
+    lab = Lab(
+        (TIMED % "  - {from: a, to: late, event: timeout(5)}") + "actions: {a: [{type: bash, command: sleep 60}]}"
+    )
     assert len(lab.records("working")) == 1
     lab.wait(5)
     assert (lab.states, lab.records("working")) == (["late"], [])
@@ -263,13 +269,19 @@ def test_a_placeholder_in_text(template: str, text: str) -> None:
 
 @pytest.mark.parametrize("value", [1, 1.5, True, False, 0, "", "text", [1, {"a": 2}], {"a": [1]}])
 def test_a_text_that_is_one_placeholder_keeps_the_type_of_the_value(value: Any) -> None:
-    lab = Lab("transitions: [{from: waiting, to: b, event: go}]\nactions: {b: [{type: set_context, key: got, value: '{x}'}]}", x=value)
+    lab = Lab(
+        "transitions: [{from: waiting, to: b, event: go}]\nactions: {b: [{type: set_context, key: got, value: '{x}'}]}",
+        x=value,
+    )
     lab.send("go")
     assert (lab.context["got"], type(lab.context["got"])) == (value, type(value))
 
 
 def test_placeholders_reach_every_level_but_keys() -> None:
-    lab = Lab("transitions: [{from: waiting, to: b, event: go}]\nactions: {b: [{type: set_context, key: got, value: {'{x}': [{deep: ['{x}']}]}}]}", x=1)
+    lab = Lab(
+        "transitions: [{from: waiting, to: b, event: go}]\nactions: {b: [{type: set_context, key: got, value: {'{x}': [{deep: ['{x}']}]}}]}",
+        x=1,
+    )
     lab.send("go")
     assert lab.context["got"] == {"{x}": [{"deep": [1]}]}
 
@@ -281,7 +293,18 @@ async def shell_output(host: Host, command: str, **context: Any) -> Any:
     return host.context("m").get("out")
 
 
-HOSTILE = ["; touch pwned", "$(touch pwned)", "`touch pwned`", "' ; touch pwned ; '", '" ; touch pwned ; "', "a\ntouch pwned", "&& touch pwned", "$HOME", "*", "a  b"]
+HOSTILE = [
+    "; touch pwned",
+    "$(touch pwned)",
+    "`touch pwned`",
+    "' ; touch pwned ; '",
+    '" ; touch pwned ; "',
+    "a\ntouch pwned",
+    "&& touch pwned",
+    "$HOME",
+    "*",
+    "a  b",
+]
 
 
 @pytest.mark.asyncio

@@ -28,21 +28,28 @@ pytestmark = pytest.mark.asyncio
 
 @pytest.mark.parametrize("name", ["stopped", "shutdown", "completed"])
 async def test_a_terminal_state_runs_its_actions_and_then_ends_the_machine(name: str) -> None:
-    lab = Lab(f"transitions: [{{from: a, to: {name}, event: go}}]\ninitial_state: a\nactions: {{{name}: [{{type: log, message: '1'}}, {{type: log, message: '2'}}]}}")
+    lab = Lab(
+        f"transitions: [{{from: a, to: {name}, event: go}}]\ninitial_state: a\nactions: {{{name}: [{{type: log, message: '1'}}, {{type: log, message: '2'}}]}}"
+    )
     lab.send("go")
     assert (lab.logs, lab.snapshot.status) == (["1", "2"], "finished")
 
 
 async def test_lasting_actions_of_a_terminal_state_end_before_the_machine_does(tmp_path: Path) -> None:
     async with hosting(clock=SystemClock(), work_folder=tmp_path) as host:
-        await host.add("initial_state: a\ntransitions: [{from: a, to: stopped, event: go}]\nactions: {stopped: [{type: bash, command: touch last}]}", name="m")
+        await host.add(
+            "initial_state: a\ntransitions: [{from: a, to: stopped, event: go}]\nactions: {stopped: [{type: bash, command: touch last}]}",
+            name="m",
+        )
         await host.send("m", "go")
         await host.until("m", "finished")
         assert (tmp_path / "last").exists()
 
 
 async def test_a_terminal_name_with_a_row_of_its_own_leads_on() -> None:
-    lab = Lab("initial_state: a\ntransitions: [{from: a, to: completed, event: go}, {from: completed, to: a, event: more}, {from: '*', to: completed, event: stop}]\nactions: {completed: [{type: log, message: x, success: more}]}")
+    lab = Lab(
+        "initial_state: a\ntransitions: [{from: a, to: completed, event: go}, {from: completed, to: a, event: more}, {from: '*', to: completed, event: stop}]\nactions: {completed: [{type: log, message: x, success: more}]}"
+    )
     lab.send("go")
     assert (lab.states, lab.snapshot.status) == (["a"], "running")
     lab.send("stop")
@@ -108,8 +115,9 @@ class Daemon:
 
     async def action_pid(self) -> int:
         path = self.folder / "pid"
-        while not path.exists() or not path.read_text().strip():
-            await asyncio.sleep(0)
+        async with asyncio.timeout(30):
+            while not path.exists() or not path.read_text().strip():
+                await asyncio.sleep(0)
         return int(path.read_text())
 
     def status(self) -> dict[str, Any]:
@@ -167,8 +175,9 @@ async def test_a_second_daemon_on_the_same_store_is_refused_and_the_first_hears_
     assert "Traceback" not in daemon.said
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
         sock.sendto(b'{"type": "go"}', str(daemon.folder / ".smd" / "statemachine-control-worker.sock"))
-    while (await asyncio.to_thread(daemon.status))["states"] != ["b"]:
-        await asyncio.sleep(0)
+    async with asyncio.timeout(30):
+        while (await asyncio.to_thread(daemon.status))["states"] != ["b"]:
+            await asyncio.sleep(0)
     first.terminate()
     assert await daemon.ended(first) == 0
 
@@ -206,8 +215,9 @@ class Wire:
 
     async def until(self, count: int) -> list[Any]:
         """Wait until the machine has heard so many."""
-        while self.control.taken + self.control.junk + self.control.refused < count:
-            await asyncio.sleep(0)
+        async with asyncio.timeout(30):
+            while self.control.taken + self.control.junk + self.control.refused < count:
+                await asyncio.sleep(0)
         await self.host.quiet()
         got: list[Any] = self.host.context("m")["got"]
         return got
@@ -257,7 +267,10 @@ async def test_events_for_a_machine_that_is_stopped_wait_for_it(wire: Wire) -> N
 
 async def test_a_sender_never_hangs_while_the_machine_runs_a_command(tmp_path: Path) -> None:
     async with hosting(clock=SystemClock()) as host:
-        await host.add("initial_state: a\ntransitions: [{from: a, to: b, event: go}]\nactions: {a: [{type: bash, command: sleep 600}]}", name="m")
+        await host.add(
+            "initial_state: a\ntransitions: [{from: a, to: b, event: go}]\nactions: {a: [{type: bash, command: sleep 600}]}",
+            name="m",
+        )
         control = ControlSocket(tmp_path / "c-m.sock", "m", host.supervisor.post)
         control.open()
         await Wire(host, control).send(*[b'{"type": "noise"}'] * 100, b'{"type": "go"}')

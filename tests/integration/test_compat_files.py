@@ -18,7 +18,10 @@ actions:
 
 
 def test_a_state_without_actions_may_say_null() -> None:
-    assert Lab("initial_state: a\ntransitions: [{from: a, to: b, event: go}]\nactions: {a: null, b: null}").send("go") == "taken"
+    assert (
+        Lab("initial_state: a\ntransitions: [{from: a, to: b, event: go}]\nactions: {a: null, b: null}").send("go")
+        == "taken"
+    )
 
 
 def test_a_row_without_event_is_told_at_load_with_its_place() -> None:
@@ -48,7 +51,9 @@ def test_an_action_without_type_is_told_at_load() -> None:
 
 
 def test_parameters_under_params_are_read_by_every_built_in() -> None:
-    lab = Lab("initial_state: a\ntransitions: [{from: a, to: b, event: set}]\nactions: {a: [{type: set_context, params: {key: k, value: 1, success: set}}]}")
+    lab = Lab(
+        "initial_state: a\ntransitions: [{from: a, to: b, event: set}]\nactions: {a: [{type: set_context, params: {key: k, value: 1, success: set}}]}"
+    )
     assert (lab.states, lab.context) == (["b"], {"k": 1})
 
 

@@ -35,7 +35,9 @@ def flat(rows: str = "", actions: str = "  a: []") -> str:
 
 
 def test_start_moves_before_the_initial_state_acts() -> None:
-    lab = Lab(flat("  - {from: a, to: b, event: start}", "  a: [{type: log, message: never}]\n  b: [{type: log, message: b}]"))
+    lab = Lab(
+        flat("  - {from: a, to: b, event: start}", "  a: [{type: log, message: never}]\n  b: [{type: log, message: b}]")
+    )
     assert (lab.states, lab.logs) == (["b"], ["b"])
 
 
@@ -117,7 +119,10 @@ def test_a_repeatable_action_repeats_at_a_bounded_pace() -> None:
     assert 60 / 0.5 <= lab.logs.count("again") <= 60 / 0.05
 
 
-@pytest.mark.parametrize(("word", "repeats"), [("'yes'", True), ("'ON'", True), ("1", True), ("'false'", False), ("'off'", False), ("0", False)])
+@pytest.mark.parametrize(
+    ("word", "repeats"),
+    [("'yes'", True), ("'ON'", True), ("1", True), ("'false'", False), ("'off'", False), ("0", False)],
+)
 def test_boolean_words_mean_what_they_say(word: str, *, repeats: bool) -> None:
     lab = Lab(flat(actions=f"  a: [{{type: log, message: x, repeatable: {word}}}]"))
     lab.wait(5)
@@ -278,7 +283,9 @@ async def test_the_action_of_a_state_that_timed_out_is_cancelled(tmp_path: Path)
         assert (host.states("m"), (tmp_path / "late").exists()) == (["b"], False)
 
 
-PROMOTING = "events: {heard: {context_map: {text: payload.text, deep: payload.a.b, job: job_id, all: payload}}, go: {}}\n"
+PROMOTING = (
+    "events: {heard: {context_map: {text: payload.text, deep: payload.a.b, job: job_id, all: payload}}, go: {}}\n"
+)
 
 
 def test_context_map_promotes_before_the_row_is_looked_up_and_without_one() -> None:
@@ -287,7 +294,9 @@ def test_context_map_promotes_before_the_row_is_looked_up_and_without_one() -> N
     assert lab.context == {"text": "hi", "deep": 2, "job": "j", "all": {"text": "hi", "a": {"b": 2}}}
 
 
-@pytest.mark.parametrize("payload", [{}, {"text": None}, {"text": None, "a": None}, {"a": 5}, {"a": [1]}, 7, "x", None, [1]])
+@pytest.mark.parametrize(
+    "payload", [{}, {"text": None}, {"text": None, "a": None}, {"a": 5}, {"a": [1]}, 7, "x", None, [1]]
+)
 def test_context_map_keeps_the_old_value_where_the_path_leads_nowhere(payload: object) -> None:
     lab = Lab(PROMOTING + flat())
     lab.send("heard", {"text": "old", "a": {"b": "old"}})
@@ -296,7 +305,10 @@ def test_context_map_keeps_the_old_value_where_the_path_leads_nowhere(payload: o
 
 
 def test_context_map_promotes_the_results_of_actions_too() -> None:
-    lab = Lab("events: {heard: {context_map: {kind: type}}}\n" + flat(actions="  a: [{type: log, message: x, success: heard}]"))
+    lab = Lab(
+        "events: {heard: {context_map: {kind: type}}}\n"
+        + flat(actions="  a: [{type: log, message: x, success: heard}]")
+    )
     assert lab.context == {"kind": "heard"}
 
 

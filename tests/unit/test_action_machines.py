@@ -97,7 +97,7 @@ def test_a_start_that_makes_no_sense_is_refused_before_anything_is_asked(more: d
 
 def test_a_running_machine_is_sent_its_stop() -> None:
     asked, outcome, _ = ask("stop_machine", row("running"), (5, None), machine_name="other")
-    assert asked == [FindMachine("other"), Enqueue("other", Event(STOP, None, source="m"), 1000.0)]
+    assert asked == [FindMachine("other"), Enqueue("other", Event(STOP, {}, source="m", priority=0), 1000.0)]
     assert outcome.event == "success"
 
 

@@ -21,6 +21,7 @@ WHERE machine = ? AND consumed_no IS NULL AND disposition = 'queued';
 -- clear_types: Nobody will consume the waiting rows of some types any more.
 UPDATE journal SET disposition = 'cleared', now = ?
 WHERE machine = ? AND consumed_no IS NULL AND disposition = 'queued' AND type IN (/*list*/)
+  AND seq NOT IN (SELECT value FROM json_each(?))
 RETURNING seq;
 
 -- oldest_waiting: The row of some types that has waited longest.

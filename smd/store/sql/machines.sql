@@ -16,7 +16,7 @@ SELECT name FROM machines WHERE name <> ? AND status <> 'finished' ORDER BY name
 
 -- create_machine: Add a machine.
 INSERT INTO machines (/*@machine_columns*/)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- save_machine: Write what a step left, if the row is still where the step began.
 UPDATE machines SET
