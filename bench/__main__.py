@@ -25,7 +25,8 @@ def run(groups: Sequence[Group], size: Size) -> int:
     """Measure the groups in turn and print their rows; the number of groups that could not be measured."""
     results = Results()
     failed = 0
-    print(machine.summary(), head(), sep="\n\n", flush=True)
+    note = f"quick: one run, {size.parked:,} parked and {size.machines:,} bulk machines\n" if size is QUICK else ""
+    print(machine.summary(), note + head(), sep="\n\n", flush=True)
     for group in groups:
         began = time.monotonic()
         try:

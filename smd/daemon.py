@@ -144,13 +144,21 @@ class Daemon:
         self._down.append(("orphans", _closing(lambda: loop.remove_signal_handler(signal.SIGCHLD))))
 
     async def _files(self) -> None:
+        """Place the machines of all files. A bad file that was named stops the start; one found in a folder does not."""
         for named in self.files:
             for path in machine_files(named.path):
                 self.supervisor.charts.allow(path.parent)
-                chart, origin = self.supervisor.charts.load(path.absolute())
-                if chart.template and named.name is None:
-                    continue
-                await self.supervisor.hosting.place(chart, origin, name=named.name, context=dict(named.context or {}))
+                try:
+                    await self._place(path, named)
+                except SmdError as error:
+                    if path == named.path:
+                        raise
+                    _log.error("machine file left out", file=str(path), why=error.message)
+
+    async def _place(self, path: Path, named: Named) -> None:
+        chart, origin = self.supervisor.charts.load(path.absolute())
+        if not chart.template or named.name is not None:
+            await self.supervisor.hosting.place(chart, origin, name=named.name, context=dict(named.context or {}))
 
     async def _datagrams(self) -> None:
         settings = self.settings

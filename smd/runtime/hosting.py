@@ -37,6 +37,7 @@ class Hosting:
         self._supervisor = supervisor
         self._tasks: set[asyncio.Task[Any]] = set()
         self.store_error: str | None = None
+        self._linked: dict[str, set[str]] = {}
 
     # --- in and out ---------------------------------------------------------------------------------------------
 
@@ -86,6 +87,8 @@ class Hosting:
 
     def _host(self, row: MachineRow, chart: Statechart, snapshot: Snapshot | None) -> Machine:
         machine = Machine(self._supervisor, row, chart, snapshot)
+        if row.linked and row.parent:
+            self._linked.setdefault(row.parent, set()).add(row.name)
         self._supervisor.machines[row.name] = machine
         return machine
 
@@ -215,15 +218,7 @@ class Hosting:
             for seq, event in rows:
                 if seq not in here and (machine.status == "running" or control.is_control(event)):
                     machine.inbox.put(Item(event, seq, None, bool(event.id) and event.source != "supervisor"))
-        if not machine.inbox.overflow:
-            self._let_in(machine)
         machine.go_on()
-
-    def _let_in(self, machine: Machine) -> None:
-        """Newcomers that waited behind the rows of the store."""
-        behind, machine.behind = machine.behind, []
-        for item in behind:
-            machine.inbox.put(item)
 
     # --- after commits ------------------------------------------------------------------------------------------
 
@@ -234,6 +229,8 @@ class Hosting:
         for row, chart in result.children:
             child = supervisor.machines.get(row.name) or self._host(row, chart, None)
             child.chart, child.parent, child.linked, child.origin = chart, row.parent, row.linked, row.origin
+            if row.linked and row.parent:
+                self._linked.setdefault(row.parent, set()).add(row.name)
         for name, seq, event in result.delivered:
             target = supervisor.machines.get(name)
             if target is not None and (target.status == "running" or control.is_control(event)):
@@ -256,8 +253,9 @@ class Hosting:
         self.spawn(self._supervisor.fresh(machine))
 
     def _stop_linked(self, parent: Machine) -> None:
-        for child in self._supervisor.machines.values():
-            if child.parent == parent.name and child.linked and child.status in {"running", "paused"}:
+        for name in tuple(self._linked.get(parent.name, ())):
+            child = self._supervisor.machines.get(name)
+            if child is not None and child.linked and child.status in {"running", "paused"}:
                 child.post(Event(control.STOP, {}, source=parent.name, priority=0))
 
     def store_failed(self, machine: Machine, error: BaseException) -> None:

@@ -183,7 +183,11 @@ class Machine:
                 _tell(item, done._replace(seq=seq) if isinstance(done, Answer) else done)
 
     def go_on(self) -> None:
-        """Take the next turn if there is anything for it to do."""
+        """Take the next turn if there is anything for it to do; newcomers come in once no row is ahead of them."""
+        if self.behind and not self.loading and not (self.inbox.overflow and self.status == "running"):
+            behind, self.behind = self.behind, []
+            for item in behind:
+                self.inbox.put(item)
         if len(self.inbox) or self.wake or self.asks():
             self.ready()
         elif self.inbox.overflow and self.status == "running":

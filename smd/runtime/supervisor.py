@@ -27,13 +27,14 @@ from smd.runtime.hosting import Hosting
 from smd.runtime.inbox import LIMIT
 from smd.runtime.logs import MachineLogs
 from smd.runtime.machine import Machine
+from smd.runtime.payloads import Validators, check_payload
 from smd.runtime.queue import Queue
 from smd.runtime.restarts import Restarts
 from smd.runtime.timers import Timers
 from smd.runtime.units import Once, ask_one
 from smd.runtime.views import view_of
 from smd.runtime.working import Working
-from smd.statechart.event import HIGH, Event
+from smd.statechart.event import HIGH, NORMAL, Event
 from smd.statechart.snapshot import FINISHED
 from smd.statechart.snapshot_json import to_plain
 from smd.store.base import AddJob, SettleJob, Store
@@ -77,6 +78,7 @@ class Supervisor:
         self.bridge = Bridge(self)
         self.started_at = clock.now()
         self.closing = False
+        self._validators: dict[str, Validators] = {}
         self.loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
 
@@ -115,8 +117,10 @@ class Supervisor:
             raise RequestError(f"cannot send '{event.type}': types beginning with 'smd.' are the daemon's own")
         machine = self.machines.get(name) or self.find(name)
         spec = machine.chart.events.get(event.type)
-        if spec is not None and spec.priority != event.priority and event.priority == 1:
-            event = event._replace(priority=spec.priority)
+        if spec is not None:
+            check_payload(machine.chart, event.type, event.payload, self._validators)
+            if event.priority == NORMAL != spec.priority:
+                event = event._replace(priority=spec.priority)
         machine.post(event, reply, client=client, limit=limit)
 
     async def send(self, name: str, event: Event, *, client: bool = True) -> Answer:

@@ -321,7 +321,7 @@ def _drawn(source: Closure, context: Any, event: Any, frame: Any) -> list[Any]:
     if value.__class__ not in {list, dict}:
         raise no_overload("a loop", value)
     spend(frame, len(value))
-    return list(value)
+    return sorted(value) if value.__class__ is dict else list(value)
 
 
 def quantifier(source: Closure, slot: int, test: Closure, *, stop: bool) -> Closure:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -59,6 +60,8 @@ def unstorable(error: Exception) -> RequestError:
         return RequestError("cannot store a text: it holds half of a surrogate pair")
     if isinstance(error, OverflowError):
         return RequestError("cannot store a number: it does not fit into 64 bits")
+    if isinstance(error, sqlite3.ProgrammingError):
+        return RequestError("cannot store a value: a text was expected, not a map or a list")
     return TooLargeError(f"cannot store a value: {error}")
 
 

@@ -83,7 +83,11 @@ class Transaction:
                 size = min(MOST_ROWS, 1 << (left.bit_length() - 1))
                 self.execute(_INSERTS[size], tuple(chain.from_iterable(self._rows[at : at + size])))
                 at, left = at + size, left - size
-        except (UnicodeEncodeError, OverflowError, sqlite3.DataError) as error:
+        except (UnicodeEncodeError, OverflowError, sqlite3.DataError, sqlite3.InterfaceError) as error:
+            raise unstorable(error) from error
+        except sqlite3.ProgrammingError as error:
+            if "binding" not in str(error):
+                raise
             raise unstorable(error) from error
         finally:
             self._rows.clear()
@@ -101,7 +105,9 @@ def answerer(transaction: Transaction, operations: Mapping[type, Callable[[Trans
     def answer(operation: Operation) -> Any:
         try:
             return operations[type(operation)](transaction, operation)
-        except (UnicodeEncodeError, OverflowError, sqlite3.DataError) as error:
+        except (UnicodeEncodeError, OverflowError, sqlite3.DataError, sqlite3.ProgrammingError) as error:
+            if isinstance(error, sqlite3.ProgrammingError) and "binding parameter" not in str(error):
+                raise
             raise unstorable(error) from error
 
     return answer

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from statistics import median
 
 import pytest
 
@@ -112,7 +113,7 @@ def test_other_machines_keep_their_pace_while_an_action_blocks(daemon: Daemon, k
     assert daemon.states(name) == ["fine"]
     assert sorted(meanwhile)[98] < block / 10
     assert view["action"] == kind, "it did not run meanwhile"
-    assert sum(meanwhile) < 5 * sum(before)
+    assert median(meanwhile) < 5 * median(before)
 
 
 @pytest.mark.timeout(30)

@@ -122,7 +122,7 @@ async def test_context_vars_are_handed_over_and_what_has_no_value_is_not(
     folder: Path, items: str, given: dict[str, Any]
 ) -> None:
     async with hosting(work_folder=folder) as host:
-        context = {"a": 1, "deep": {"list": [2]}, "nothing": None, "false_one": False}
+        context: dict[str, Any] = {"a": 1, "deep": {"list": [2]}, "nothing": None, "false_one": False}
         assert await parent_of(host, more=f", context_vars: {items}", **context) == ["waiting"]
         assert host.context("child") == {"own": 1, **given}
 
@@ -268,12 +268,15 @@ async def test_a_parent_can_start_its_linked_child_again_after_both_were_stopped
 
 @pytest.mark.parametrize("again", [False, True])
 async def test_stop_machine_stops_a_child_and_counts_one_that_is_down_as_stopped(folder: Path, *, again: bool) -> None:
+    told = "error.machine.child: {actions: [{type: set_context, key: told, value: '{payload.status}'}]}"
     async with hosting(work_folder=folder) as host:
-        await parent_of(host)
-        for _ in range(1 + again):
-            await host.send("parent", "kill")
+        text = (PARENT % ("charts/child.yaml", "")).replace("error.machine.child: broken", told)
+        await host.supervisor.add(text=text)
+        for event in ("go", "kill", *(["kill"] if again else [])):
+            await host.send("parent", event)
             await host.quiet()
         assert (host.states("parent"), host.supervisor.view("child").status) == (["waiting"], "stopped")
+        assert host.context("parent")["told"] == "stopped"
 
 
 async def test_a_child_that_floods_its_log_does_not_freeze(folder: Path) -> None:

@@ -9,7 +9,7 @@ import signal
 import socket
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,14 @@ from tests.hosting import Host, hosting
 from tests.lab import Lab
 
 pytestmark = pytest.mark.asyncio
+
+
+async def until(reached: Callable[[], bool]) -> None:
+    """Wait for what tells nobody when it changes: a file of another process, a counter."""
+    async with asyncio.timeout(30):
+        while not reached():  # noqa: ASYNC110 - see above
+            await asyncio.sleep(0)
+
 
 # --- 2.10 terminal states ---------------------------------------------------------------------------------------------
 
@@ -115,9 +123,7 @@ class Daemon:
 
     async def action_pid(self) -> int:
         path = self.folder / "pid"
-        async with asyncio.timeout(30):
-            while not path.exists() or not path.read_text().strip():
-                await asyncio.sleep(0)
+        await until(lambda: path.exists() and path.read_text().strip() != "")
         return int(path.read_text())
 
     def status(self) -> dict[str, Any]:
@@ -175,9 +181,8 @@ async def test_a_second_daemon_on_the_same_store_is_refused_and_the_first_hears_
     assert "Traceback" not in daemon.said
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
         sock.sendto(b'{"type": "go"}', str(daemon.folder / ".smd" / "statemachine-control-worker.sock"))
-    async with asyncio.timeout(30):
-        while (await asyncio.to_thread(daemon.status))["states"] != ["b"]:
-            await asyncio.sleep(0)
+    while (await asyncio.to_thread(daemon.status))["states"] != ["b"]:
+        assert first.returncode is None
     first.terminate()
     assert await daemon.ended(first) == 0
 
@@ -215,9 +220,7 @@ class Wire:
 
     async def until(self, count: int) -> list[Any]:
         """Wait until the machine has heard so many."""
-        async with asyncio.timeout(30):
-            while self.control.taken + self.control.junk + self.control.refused < count:
-                await asyncio.sleep(0)
+        await until(lambda: self.control.taken + self.control.junk + self.control.refused >= count)
         await self.host.quiet()
         got: list[Any] = self.host.context("m")["got"]
         return got

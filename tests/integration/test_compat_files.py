@@ -60,4 +60,4 @@ def test_parameters_under_params_are_read_by_every_built_in() -> None:
 @pytest.mark.parametrize("key", ["timeouts: {a: 5}", "transitons: []"])
 def test_what_nobody_reads_is_told_and_never_silently_ignored(key: str) -> None:
     text = f"initial_state: a\ntransitions: [{{from: a, to: b, event: go}}]\n{key}\n"
-    assert [p for p in check_document(text, "x.yaml") if key.split(":")[0] in p.render()]
+    assert [p for p in check_document(text, "x.yaml") if key.partition(":")[0] in p.render()]

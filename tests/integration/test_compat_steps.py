@@ -368,7 +368,7 @@ async def test_every_kind_of_failure_is_the_event_error_with_its_reason(folder: 
         assert host.states("m") == ["failed"]
         context = host.context("m")
         assert said in context["last_error"]
-        assert context["last_error_action"] == action[7:].split(",")[0].rstrip("}")
+        assert context["last_error_action"] == action[7:].partition(",")[0].rstrip("}")
 
 
 @pytest.mark.asyncio

@@ -1,0 +1,40 @@
+"""Payloads that an event's declaration describes are checked at the door, before anything is written."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from smd.errors import RequestError
+from smd.statechart.model import Statechart
+
+Validators = dict[str, Any]
+
+
+def check_payload(chart: Statechart, event_type: str, payload: Any, validators: dict[str, Validators]) -> None:
+    """Hold a payload against the JSON Schema its event declares, if it declares one.
+
+    Args:
+        validators: those made so far, by chart hash and event type; added to.
+
+    Raises:
+        RequestError: the payload does not fit; says where and why.
+    """
+    spec = chart.events.get(event_type)
+    if spec is None or spec.payload is None:
+        return
+    made = validators.setdefault(chart.hash, {})
+    if event_type not in made:
+        made[event_type] = _validator(spec.payload)
+    error = next(iter(made[event_type].iter_errors(payload)), None)
+    if error is not None:
+        place = ".".join(["payload", *map(str, error.absolute_path)])
+        raise RequestError(
+            f"cannot take '{event_type}': {place}: {error.message[:300]}", code="invalid_payload",
+            hint=f"the chart declares what '{event_type}' carries",
+        )  # fmt: skip
+
+
+def _validator(schema: Any) -> Any:
+    from jsonschema import Draft202012Validator  # noqa: PLC0415 - half of charts never need it, and it is large
+
+    return Draft202012Validator(schema)
