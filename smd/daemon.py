@@ -144,19 +144,20 @@ class Daemon:
         self._down.append(("orphans", _closing(lambda: loop.remove_signal_handler(signal.SIGCHLD))))
 
     async def _files(self) -> None:
-        """Place the machines of all files. A bad file that was named stops the start; one found in a folder does not."""
+        """Place the machines of all files. A bad file that was named stops the start; one in a folder does not."""
         for named in self.files:
             for path in machine_files(named.path):
+                path = path.absolute()  # noqa: PLW2901 - nothing but the absolute form is of use
                 self.supervisor.charts.allow(path.parent)
                 try:
                     await self._place(path, named)
                 except SmdError as error:
-                    if path == named.path:
+                    if not named.path.is_dir():
                         raise
                     _log.error("machine file left out", file=str(path), why=error.message)
 
     async def _place(self, path: Path, named: Named) -> None:
-        chart, origin = self.supervisor.charts.load(path.absolute())
+        chart, origin = self.supervisor.charts.load(path)
         if not chart.template or named.name is not None:
             await self.supervisor.hosting.place(chart, origin, name=named.name, context=dict(named.context or {}))
 

@@ -18,6 +18,7 @@ from smd.errors import ActionError, ChartError
 from smd.shell import ShellProgram, check_argument
 from smd.statechart.durations import parse_duration
 from smd.statechart.event import Outcome
+from smd.statechart.template import Placeholder
 
 PARSED_CAP = 1 << 20
 """Bytes of output that `parse` reads; as much as a whole context may hold."""
@@ -30,12 +31,21 @@ async def perform_bash(call: Call) -> Outcome:
     program: ShellProgram
     program, placeholders = call.action.program
     try:
-        values = [p.render(call.lookup) for p in placeholders]
+        values = [_value(call, p) for p in placeholders]
         roots = [str(each) for each in call.params.get("roots") or ()]
-        argv = program.argv([None if value is MISSING else value for value in values], roots)
+        argv = program.argv(values, roots)
     except ActionError as error:
         return _could_not(call, program.text, error)
     return await _perform(call, argv, program.text)
+
+
+def _value(call: Call, placeholder: Placeholder) -> Any:
+    """What a placeholder of the command stands for: without a value, its own text; with a default of none, nothing."""
+    value = placeholder.render(call.lookup)
+    if value is MISSING:
+        call.log("warning", f"bash: '{{{placeholder.text}}}' has no value and stays as written")
+        return f"{{{placeholder.text}}}"
+    return "" if value is None else value
 
 
 async def perform_run(call: Call) -> Outcome:

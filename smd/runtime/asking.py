@@ -12,6 +12,7 @@ from smd.actions.machines import StartChild
 from smd.errors import ActionError, SmdError, StoreError
 from smd.jobs import Job
 from smd.runtime import control
+from smd.runtime.charts import check_name
 from smd.statechart.event import HIGH, Event, Outcome
 from smd.statechart.expression import ExpressionError
 from smd.statechart.model import Action, Statechart, region_of
@@ -132,6 +133,7 @@ def _start_child(turn: Turn, operation: StartChild) -> Recipe:
     """A child is a machine row and its start a pending row, both in this transaction."""
     supervisor, parent = turn.machine.supervisor, turn.machine
     try:
+        check_name(operation.name)
         path = supervisor.charts.resolve(operation.path, parent.work_folder)
         chart, origin = supervisor.charts.load(path)
     except SmdError as error:
@@ -145,7 +147,8 @@ def _start_child(turn: Turn, operation: StartChild) -> Recipe:
     existing = yield CreateMachine(row)
     if existing is not None and existing.born_of == operation.key:
         return {"started": True, "existing": True, "error": None}
-    if existing is not None and existing.status != "finished":
+    own = existing is not None and existing.parent == parent.name and existing.status in {"stopped", "failed"}
+    if existing is not None and existing.status != "finished" and not own:
         why = f"a machine of that name is {existing.status}"
         return {"started": False, "existing": True, "error": why}
     if existing is not None:

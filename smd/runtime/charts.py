@@ -84,3 +84,18 @@ class Charts:
         """Add a configured folder."""
         if folder.resolve() not in self._roots:
             self._roots.append(folder.resolve())
+
+
+def check_name(name: str) -> None:
+    """Refuse a name that no machine can have.
+
+    Raises:
+        ChartError: it is empty, `all`, over 128 bytes, or has a slash, a NUL or a line break.
+    """
+    if (
+        len(name.encode("utf-8", "replace")) > 128
+        or not name.strip()
+        or any(c in name for c in "/\0\n\r")
+        or name == "all"
+    ):
+        raise ChartError(f"cannot name a machine {name!r:.140}: at most 128 bytes, no slash or line break, not 'all'")

@@ -13,6 +13,7 @@ import structlog
 from smd import codec
 from smd.errors import ChartError, ConflictError, SmdError, StoreError
 from smd.runtime import control, reports
+from smd.runtime.charts import check_name
 from smd.runtime.inbox import LIMIT, Item
 from smd.runtime.machine import Machine
 from smd.runtime.mishaps import TRY_AGAIN
@@ -55,7 +56,7 @@ class Hosting:
             raise ChartError(
                 "cannot add a machine: neither the file nor the command names it", hint="give --machine-name"
             )
-        _check_name(name)
+        check_name(name)
         row = MachineRow(
             name, 0, chart.hash, "stopped", 0, initial_context=json.dumps(context).encode(), origin=origin,
             work_folder=work_folder or str(supervisor.work_folder), since=supervisor.clock.now(),
@@ -292,16 +293,6 @@ class Hosting:
         """Wait for what is under way."""
         while self._tasks:
             await asyncio.wait(tuple(self._tasks))
-
-
-def _check_name(name: str) -> None:
-    if (
-        len(name.encode("utf-8", "replace")) > 128
-        or not name.strip()
-        or any(c in name for c in "/\0\n\r")
-        or name == "all"
-    ):
-        raise ChartError(f"cannot name a machine {name!r:.140}: at most 128 bytes, no slash or line break, not 'all'")
 
 
 def file_origin(path: Path) -> str:

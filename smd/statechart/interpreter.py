@@ -108,6 +108,8 @@ def resettle(chart: Statechart, snapshot: Snapshot, event: Event, now: float) ->
 
 def full_step(chart: Statechart, snapshot: Snapshot, event: Event, now: float) -> Step:
     """The whole algorithm, without the short cut; same arguments and result as `macrostep`."""
+    if chart.flat and event.type == "error.communication" and not chart.mentions(event.type):
+        event = event._replace(type="error")
     run = Run(chart, snapshot, event, now)
     if run.status == FINISHED:
         return _step(run, IGNORED, "finished", "the machine is finished")

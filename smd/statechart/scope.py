@@ -9,6 +9,7 @@ from smd.statechart.event import Event
 from smd.statechart.snapshot import Snapshot
 from smd.statechart.template import MISSING, walk
 
+_JOB_WORDS = frozenset(("id", "job_id", "source_job_id", "job_type"))
 Lookup = Callable[[tuple[str, ...]], Any]
 
 
@@ -74,8 +75,16 @@ def lookup_in(
             return machine
         if head == "current_state":
             return state
+        job = context.get("current_job")
+        if head in _JOB_WORDS and isinstance(job, dict):
+            known = job.get("job_id", job.get("id")) if head in {"id", "job_id"} else job.get(head)
+            if known is not None:
+                return walk({head: known}, parts)
         if head in context:
             return walk(context, parts)
+        data = job.get("data") if isinstance(job, dict) else None
+        if isinstance(data, dict) and data.get(head) is not None:
+            return walk(data, parts)
         if head == "payload" and event is not None:
             return walk({"payload": event.payload}, parts)
         if head == "context":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from smd.client import Client, path
+from tests.acceptance.trees import gone, marked
 
 SMD = Path(sys.executable).with_name("smd")
 SMCTL = Path(sys.executable).with_name("smctl")
@@ -92,6 +94,18 @@ class Daemon:
         assert self.process.stdout is not None
         self.process.stdout.close()
         return code
+
+    def sweep(self) -> None:
+        """End what a killed daemon's actions have left; the next start would have done it."""
+        if not self.store.exists():
+            return
+        with contextlib.closing(sqlite3.connect(self.store)) as store:
+            found = store.execute("SELECT value FROM meta WHERE name = 'store_id'").fetchone()
+        while found and (left := marked(f"SMD_ACTION={found[0]}/")):
+            for pid in left:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            gone(left, 10.0)
 
     def again(self) -> Daemon:
         """`kill -9` and start."""
@@ -213,3 +227,4 @@ def running(state: Path, *arguments: str | Path, cwd: Path | None = None) -> Ite
         assert "Traceback" not in daemon.output, daemon.output
     finally:
         daemon.kill()
+        daemon.sweep()

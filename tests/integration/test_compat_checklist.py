@@ -133,7 +133,7 @@ ROWS: dict[str, list[tuple[str, str]]] = {
         ("every level, values only", "test_placeholders_reach_every_level_but_keys"),
         ("command injection", "test_a_value_in_a_command_is_never_shell_text"),
         ("{a|b}, ${HOME}, filters in commands", "test_commands_know_fall_backs_and_filters_and_leave_the_shell_its_own"),
-        ("missing value in a command", "test_a_command_whose_placeholder_has_no_value_fails_before_it_starts"),
+        ("missing value in a command", "test_a_placeholder_without_a_value_stays_as_written_in_commands_too"),
         ("bash expanded twice", "test_one_pass_only_in_commands_too"),
     ],
     "4": [

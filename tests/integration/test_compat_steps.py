@@ -336,7 +336,7 @@ FAILURES = {
     "no such class": ("{type: empty}", "EmptyAction"),
     "bash exit code": ("{type: bash, command: exit 3}", "exit code 3"),
     "bash time-out": ("{type: bash, command: sleep 60, timeout: 0.1}", "timed out"),
-    "bash placeholder": ("{type: bash, command: 'echo {nothing}'}", "{nothing}"),
+    "bash placeholder": ("{type: bash, command: 'sleep {nothing|int}'}", "{nothing|int}"),
     "sleep": ("{type: sleep, duration: '{nothing}'}", "duration"),
     "list": ("{type: add_to_list, list_key: machine_word, value: 1}", "not a list"),
     "job": ("{type: complete_job, job_id: nobody}", "no such job"),

@@ -361,7 +361,9 @@ async def test_a_failed_machine_is_restarted_by_its_policy_until_the_start_limit
 
 async def test_a_payload_that_breaks_its_declaration_is_refused_at_the_door() -> None:
     async with hosting() as host:
-        await host.add("machine: m\nevents: {e: {payload: {type: object, required: [file]}}}\nstates: {a: {on: {e: b}}, b: {}}")
+        await host.add(
+            "machine: m\nevents: {e: {payload: {type: object, required: [file]}}}\nstates: {a: {on: {e: b}}, b: {}}"
+        )
         with pytest.raises(RequestError, match="'file' is a required property"):
             await host.send("m", "e", {"other": 1})
         assert host.states("m") == ["a"]
