@@ -300,7 +300,7 @@ def _query(query: Query) -> str:
 
 def _dump(body: Any) -> bytes:
     try:
-        return json.dumps(body, allow_nan=False, separators=(",", ":")).encode()
+        return json.dumps(body, allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode()
     except (ValueError, TypeError, RecursionError) as error:
         raise ClientError("request", f"cannot write the request as JSON: {error}", code="invalid_json") from error
 

@@ -24,6 +24,7 @@ from smd.runtime.clock import Clock, SystemClock
 from smd.runtime.logs import MachineLogs
 from smd.runtime.supervisor import Supervisor
 from smd.settings import Settings
+from smd.statechart.model import Statechart
 from smd.store.base import Store
 from smd.store.memory import MemoryStore
 from smd.store.sqlite import SqliteStore
@@ -36,6 +37,10 @@ STOP_SECONDS = 10.0
 
 REAP_AFTER = 1.0
 """Seconds after a child's end at which orphans are looked for."""
+
+
+LAST_WORDS = 2.0
+"""Seconds that a killed daemon's children have between TERM and KILL; no action starts before they are gone."""
 
 
 class Named(NamedTuple):
@@ -118,13 +123,13 @@ class Daemon:
     async def _machines(self) -> None:
         become_subreaper()
         self._reap_orphans()
-        await end_marked(f"{self.store.store_id}/", 5.0)
         work_folder = (self.settings.work_folder or Path()).absolute()
         charts = Charts(self.custom.types(), [work_folder, *self.settings.roots])
         logs = MachineLogs(None if self.settings.ephemeral else self.settings.path("logs"))
         self.supervisor = Supervisor(self.store, clock=self.clock, charts=charts, logs=logs, work_folder=work_folder)
         actions.connect(self.custom, self.supervisor.bridge)
         self._down.append(("machines", self.supervisor.close))
+        self.supervisor.working.after(end_marked(f"{self.store.store_id}/", LAST_WORDS))
         await self.supervisor.hosting.recover()
 
     def _reap_orphans(self) -> None:
@@ -145,21 +150,23 @@ class Daemon:
 
     async def _files(self) -> None:
         """Place the machines of all files. A bad file that was named stops the start; one in a folder does not."""
-        for named in self.files:
-            for path in machine_files(named.path):
-                path = path.absolute()  # noqa: PLW2901 - nothing but the absolute form is of use
-                self.supervisor.charts.allow(path.parent)
-                try:
-                    await self._place(path, named)
-                except SmdError as error:
-                    if not named.path.is_dir():
-                        raise
-                    _log.error("machine file left out", file=str(path), why=error.message)
+        found = [(named, path.absolute()) for named in self.files for path in machine_files(named.path)]
+        charts = [(named, self._chart(named, path)) for named, path in found]
+        for named, loaded in charts:
+            if loaded is not None:
+                context = dict(named.context or {})
+                await self.supervisor.hosting.place(*loaded, name=named.name, context=context)
 
-    async def _place(self, path: Path, named: Named) -> None:
-        chart, origin = self.supervisor.charts.load(path)
-        if not chart.template or named.name is not None:
-            await self.supervisor.hosting.place(chart, origin, name=named.name, context=dict(named.context or {}))
+    def _chart(self, named: Named, path: Path) -> tuple[Statechart, str] | None:
+        self.supervisor.charts.allow(path.parent)
+        try:
+            chart, origin = self.supervisor.charts.load(path)
+        except SmdError as error:
+            if not named.path.is_dir():
+                raise
+            _log.error("machine file left out", file=str(path), why=error.message)
+            return None
+        return None if chart.template and named.name is None else (chart, origin)
 
     async def _datagrams(self) -> None:
         settings = self.settings

@@ -32,7 +32,7 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     ),
     "client": ({"errors"}, set()),
     "cli": ({"client", "errors", "document", "actions.loader", "yaml_source", "problems"}, {"click"}),
-    "daemon": ({"actions", "document", "http", "runtime", "store", "settings", "errors"}, {"structlog"}),
+    "daemon": ({"actions", "document", "statechart", "http", "runtime", "store", "settings", "errors"}, {"structlog"}),
     "main": ({"daemon", "document", "actions", "log", "problems", "settings", "errors"}, {"click"}),
 }
 """`main` is the command line of `smd`; `codec` and `problems` are leaves that several rooms share."""

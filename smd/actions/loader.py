@@ -18,7 +18,7 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 from smd.actions import legacy
-from smd.errors import ActionError
+from smd.errors import ActionError, SettingsError
 
 _SUFFIX = "_action"
 
@@ -58,7 +58,7 @@ class CustomActions:
         self._loaded: dict[str, ActionClass] = {}
         for folder in folders:
             if not folder.is_dir():
-                raise ActionError(f"cannot load actions from '{folder}': no such folder")
+                raise SettingsError(f"cannot load actions from '{folder}': no such folder")
             found = sorted(folder.rglob(f"*{_SUFFIX}.py"))
             self._files.update({name: file for file in found if (name := action_type(file))})
             parent = str(folder.absolute().parent)

@@ -29,6 +29,7 @@ BY_CODE = {
     "not_failed": WRONG_STATE,
     "forbidden": FORBIDDEN,
     "invalid_chart": INVALID,
+    "invalid_document": INVALID,
     "invalid_settings": INVALID,
     "wait_timeout": TIMED_OUT,
 }

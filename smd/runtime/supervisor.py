@@ -394,6 +394,7 @@ class Supervisor:
         self.timers.close()
         for machine in self.machines.values():
             self.working.cancel_all(machine)
+        await self.working.close()
         await self.hosting.close()
         await asyncio.gather(*(self.working.gone(m) for m in self.machines.values() if m.ending))
         self.logs.close()

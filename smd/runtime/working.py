@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import traceback
+from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import structlog
@@ -47,6 +48,11 @@ class Working:
 
     def __init__(self, supervisor: Supervisor) -> None:
         self._supervisor = supervisor
+        self._before: asyncio.Task[object] | None = None
+
+    def after(self, before: Coroutine[Any, Any, object]) -> None:
+        """Start no action until this is done: processes of an earlier life are ended first."""
+        self._before = asyncio.get_running_loop().create_task(before)
 
     def align(self, machine: Machine) -> None:
         """Start what ought to run and does not; cancel what runs and ought not to."""
@@ -81,6 +87,11 @@ class Working:
         for mark in [m for m, running in machine.running.items() if not running.task.done()]:
             self._cancel(machine, mark)
 
+    async def close(self) -> None:
+        """Let what was to be done first come to its end."""
+        if self._before is not None:
+            await asyncio.wait({self._before})
+
     async def gone(self, machine: Machine) -> None:
         """Wait until every cancelled action's process tree is gone."""
         while machine.ending:
@@ -96,6 +107,8 @@ class Working:
 
     async def _run(self, machine: Machine, call: Call) -> None:
         """Run one action. Its mark stays until its outcome is consumed, so that it is not started twice."""
+        if self._before is not None and not self._before.done():
+            await asyncio.wait({self._before})
         await self.gone(machine)
         if call.action.custom and abandoned_threads(machine.name) >= ABANDONED:
             why = f"{ABANDONED} blocked threads of Python actions were abandoned; '{call.action.type}' is not run"

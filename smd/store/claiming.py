@@ -6,6 +6,7 @@ from typing import Any
 
 from smd.jobs import Job, JobStatus
 from smd.store.base import AddJob, ClaimJob, JobStates, PendingJobs, ReleaseJobs, SettleJob
+from smd.store.leasing import choice
 from smd.store.rows import encoded, job_row
 from smd.store.rules import RELEASED, check_status, new_job_id
 from smd.store.sql import SQL, padded, with_list
@@ -18,39 +19,50 @@ _CLAIM = {name: SQL["claim_job"].replace("/*next*/", SQL[name]) for name in SQL 
 
 def add_job(transaction: Transaction, operation: AddJob) -> tuple[Job, bool]:
     """See base.AddJob."""
-    job = operation.job
-    job_id = job.job_id or new_job_id()
-    columns = (job_id, job.job_type, job.machine_type, job.source_job_id, encoded(job.data), job.priority,
-               operation.now, encoded(job.metadata))  # fmt: skip
+    new = operation.job
+    job_id = new.job_id or new_job_id()
+    columns = (job_id, new.job_type, new.machine_type, new.source_job_id, encoded(new.data), new.priority,
+               operation.now, encoded(new.metadata))  # fmt: skip
     if added := transaction.execute(SQL["add_job"], columns).fetchall():
-        return job_row(added[0]), True
+        job = job_row(added[0])
+        transaction.leasing.added(job)
+        return job, True
+    transaction.leasing.write()
     return job_row(transaction.execute(SQL["find_job"], (job_id,)).fetchall()[0]), False
-
-
-def _choice(operation: ClaimJob) -> str:
-    if operation.job_id is not None:
-        return "next_by_id"
-    if operation.job_type is None:
-        return "next_job" if operation.machine_type is None else "next_for_machine_type"
-    return "next_of_type" if operation.machine_type is None else "next_of_both"
 
 
 def claim_job(transaction: Transaction, operation: ClaimJob) -> Job | None:
     """See base.ClaimJob."""
-    claimed = transaction.execute(_CLAIM[_choice(operation)], operation._asdict()).fetchall()
+    if operation.job_id is None and all(_is_text(word) for word in operation[2:4]):
+        return transaction.leasing.claim(operation)
+    transaction.leasing.write()
+    query = "next_by_id" if operation.job_id is not None else choice((operation.job_type, operation.machine_type))
+    claimed = transaction.execute(_CLAIM[query], {**operation._asdict(), "limit": 1}).fetchall()
     if not claimed:
         return None
     job = job_row(claimed[0])
+    transaction.leasing.take(job.number)
     transaction.execute(SQL["begin_attempt"], (job.number, job.epoch, job.attempt, job.holder, operation.now))
     return job
+
+
+def _is_text(value: Any) -> bool:
+    return value is None or isinstance(value, str)
 
 
 def settle_job(transaction: Transaction, operation: SettleJob) -> Job | None:
     """See base.SettleJob."""
     check_status(operation.status)
-    changes = (operation.status, encoded(operation.result), operation.error, operation.now, operation.job_id)
+    leasing = transaction.leasing
+    result = encoded(operation.result)
+    if leasing.status(operation.job_id) is not None:
+        job = leasing.settle(operation, result) if _is_text(operation.error) else None
+        if job is not None:
+            return job
+        leasing.write()
     if operation.status == JobStatus.AVAILABLE:
         return _release(transaction, operation.job_id, operation.epoch, operation.now)
+    changes = (operation.status, result, operation.error, operation.now, operation.job_id)
     if operation.epoch is None:
         ended = transaction.execute(SQL["end_job_by_operator"], changes).fetchall()
     else:
@@ -58,6 +70,7 @@ def settle_job(transaction: Transaction, operation: SettleJob) -> Job | None:
     if not ended:
         return None
     job = job_row(ended[0])
+    leasing.take(job.number)
     _end_attempt(transaction, job, operation.now, operation.status, operation.error)
     return job
 
@@ -67,6 +80,7 @@ def _release(transaction: Transaction, job_id: str, epoch: int | None, now: floa
     if not released:
         return None
     job = job_row(released[0])
+    transaction.leasing.freed()
     _end_attempt(transaction, job, now, RELEASED, None)
     return job
 
@@ -77,6 +91,7 @@ def _end_attempt(transaction: Transaction, job: Job, now: float, outcome: str, e
 
 def release_jobs(transaction: Transaction, operation: ReleaseJobs) -> int:
     """See base.ReleaseJobs."""
+    transaction.leasing.write()
     running = transaction.execute(SQL["running_jobs"]).fetchall()
     lost = [(job_id, epoch) for job_id, epoch in running if operation.held.get(job_id) != epoch]
     return sum(_release(transaction, *lease, operation.now) is not None for lease in lost)
@@ -84,12 +99,14 @@ def release_jobs(transaction: Transaction, operation: ReleaseJobs) -> int:
 
 def release_held(transaction: Transaction, machine: str, now: float) -> None:
     """Give back whatever a machine holds."""
+    transaction.leasing.write()
     for job_id, epoch in transaction.execute(SQL["held_jobs"], (machine,)).fetchall():
         _release(transaction, job_id, epoch, now)
 
 
 def pending_jobs(transaction: Transaction, operation: PendingJobs) -> list[Job]:
     """See base.PendingJobs."""
+    transaction.leasing.write()
     limit = -1 if operation.limit is None else operation.limit
     found = transaction.execute(SQL["available_jobs"], {**operation._asdict(), "limit": limit})
     return [job_row(columns) for columns in found.fetchall()]
@@ -97,6 +114,9 @@ def pending_jobs(transaction: Transaction, operation: PendingJobs) -> list[Job]:
 
 def job_states(transaction: Transaction, operation: JobStates) -> dict[str, Any]:
     """See base.JobStates."""
+    if len(operation.ids) == 1 and (status := transaction.leasing.status(operation.ids[0])):
+        return {operation.ids[0]: status}
+    transaction.leasing.write()
     states: dict[str, Any] = {}
     for at in range(0, len(operation.ids), MOST_IN_A_LIST):
         ids = padded(list(operation.ids[at : at + MOST_IN_A_LIST]))

@@ -9,25 +9,20 @@ from typing import Any
 
 from smd.store.base import Operation
 from smd.store.group import Answer
+from smd.store.leasing import Leasing
 from smd.store.rows import unstorable
 from smd.store.rules import PENDING_LIMIT
-from smd.store.sql import SQL
+from smd.store.sql import SQL, many
 
 MOST_ROWS = 128
 """Rows of one INSERT. Each statement gives up the interpreter's lock and must win it back from a busy event loop, so
 few large statements are faster than many small ones; sizes are powers of two, so that their texts are few too."""
 
-
-def _insert(size: int) -> str:
-    head, values = SQL["insert_row"].rsplit("\n", 1)
-    return f"{head}\n{', '.join([values] * size)}"
-
-
-_INSERTS = {size: _insert(size) for size in (1 << power for power in range(MOST_ROWS.bit_length()))}
+_INSERTS = many("insert_row", MOST_ROWS)
 
 
 class Transaction:
-    """The writer's side of the database between BEGIN and COMMIT.
+    """The writer's side of the database between BEGIN and COMMIT. `leasing` holds what is not written of jobs yet.
 
     `next_seq` and `waiting` (pending rows a machine) belong to the only writer, so they are kept in memory. They
     go back with `undo`, and are read anew after a commit of which nobody knows whether it happened.
@@ -36,6 +31,7 @@ class Transaction:
     def __init__(self, database: sqlite3.Connection, pending_limit: int = PENDING_LIMIT) -> None:
         self.execute = database.execute
         self.executemany = database.executemany
+        self.leasing = Leasing(database.execute)
         self.pending_limit = pending_limit
         self.next_seq = 1
         self.waiting: dict[str, int] = {}
@@ -47,6 +43,7 @@ class Transaction:
         """Read the number and the counts from the database."""
         self.next_seq = self._first_seq = self.execute(SQL["last_seq"]).fetchone()[0] + 1
         self.waiting = dict(self.execute(SQL["waiting_counts"]).fetchall())
+        self.leasing.clear()
         self._before.clear()
 
     def keep(self) -> None:
@@ -57,6 +54,7 @@ class Transaction:
     def undo(self) -> None:
         """The transaction is gone."""
         self._rows.clear()
+        self.leasing.clear()
         self.next_seq = self._first_seq
         self.waiting.update(self._before)
         self._before.clear()
@@ -72,13 +70,14 @@ class Transaction:
         self._rows.extend(rows)
 
     def flush(self) -> None:
-        """Insert the rows added since the last time.
+        """Write the claims and insert the rows of the time since the last.
 
         Raises:
             RequestError: one of them holds a value that no column can hold.
         """
         at, left = 0, len(self._rows)
         try:
+            self.leasing.write()
             while left:
                 size = min(MOST_ROWS, 1 << (left.bit_length() - 1))
                 self.execute(_INSERTS[size], tuple(chain.from_iterable(self._rows[at : at + size])))

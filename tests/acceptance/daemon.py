@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -47,6 +46,7 @@ class Daemon:
         self.process: subprocess.Popen[str]
         self._told = threading.Event()
         self._is_ready = False
+        self._store_id = ""
         self._reader: threading.Thread
 
     @property
@@ -66,6 +66,7 @@ class Daemon:
         self._reader.start()
         assert self._told.wait(READY_WITHIN), self.output
         assert self._is_ready, self.output
+        self._store_id = self.store_id()
         return self
 
     def _read(self) -> None:
@@ -97,11 +98,7 @@ class Daemon:
 
     def sweep(self) -> None:
         """End what a killed daemon's actions have left; the next start would have done it."""
-        if not self.store.exists():
-            return
-        with contextlib.closing(sqlite3.connect(self.store)) as store:
-            found = store.execute("SELECT value FROM meta WHERE name = 'store_id'").fetchone()
-        while found and (left := marked(f"SMD_ACTION={found[0]}/")):
+        while self._store_id and (left := marked(f"SMD_ACTION={self._store_id}/")):
             for pid in left:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)

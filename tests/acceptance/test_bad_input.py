@@ -96,6 +96,17 @@ def test_a_bad_file_beside_a_good_one_starts_neither(folder: Path) -> None:
         assert store.execute("SELECT name FROM machines").fetchall() == []
 
 
+def test_a_bad_file_in_a_folder_is_told_and_left_out(start: Callable[..., Daemon], folder: Path) -> None:
+    machines = folder / "machines"
+    machines.mkdir()
+    (machines / "a.yaml").write_bytes(CHARTS["broken"][0])
+    (machines / "b.yaml").write_text(GOOD)
+    daemon = start(machines)
+    assert [view["name"] for view in daemon.get("/v1/machines")["machines"]] == ["good"]
+    assert "a.yaml" in daemon.output
+    assert "4:1: error[smd-E001]" in daemon.output
+
+
 # --- requests ---------------------------------------------------------------------------------------------------------
 
 EVENTS = "/v1/machines/good/events"

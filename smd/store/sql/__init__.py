@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 FOLDER = Path(__file__).parent
+_VALUES = re.compile(r"^(\([?, ]+\))", re.MULTILINE)
 _INCLUDED = re.compile(r"/\*@(\w+)\*/")
 
 
@@ -46,6 +47,13 @@ SQL = {name: query.text for name, query in QUERIES.items()}
 def with_list(sql: str, size: int) -> str:
     """A query whose list takes `size` values; the text is the same object each time, for the statement cache."""
     return sql.replace("/*list*/", ", ".join("?" * size))
+
+
+def many(name: str, most: int) -> dict[int, str]:
+    """The texts of a query for 1, 2, 4 … `most` rows: its line of question marks is repeated."""
+    head, values, tail = _VALUES.split(SQL[name])
+    sizes = [1 << power for power in range(most.bit_length())]
+    return {size: f"{head}{', '.join([values] * size)}{tail}" for size in sizes}
 
 
 def padded(values: list[str]) -> list[str]:

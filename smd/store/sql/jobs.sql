@@ -25,37 +25,53 @@ WHERE job_id = :job_id AND status = 'available'
   AND (:machine_type IS NULL OR machine_type IS NULL OR machine_type = :machine_type);
 
 -- next_job: The next job of all.
-SELECT number FROM jobs INDEXED BY jobs_next WHERE status = 'available' ORDER BY priority, created_at, number LIMIT 1;
+SELECT number FROM jobs INDEXED BY jobs_next WHERE status = 'available' ORDER BY priority, created_at, number LIMIT :limit;
 
 -- next_of_type: The next job of a type.
 SELECT number FROM jobs INDEXED BY jobs_next_of_type WHERE status = 'available' AND job_type = :job_type
-ORDER BY priority, created_at, number LIMIT 1;
+ORDER BY priority, created_at, number LIMIT :limit;
 
 -- next_for_machine_type: The next job for a machine type or for any.
 SELECT number FROM (
     SELECT * FROM (
         SELECT number, priority, created_at FROM jobs INDEXED BY jobs_next_for_machine_type
         WHERE status = 'available' AND machine_type IS NULL
-        ORDER BY priority, created_at, number LIMIT 1
+        ORDER BY priority, created_at, number LIMIT :limit
     ) UNION ALL SELECT * FROM (
         SELECT number, priority, created_at FROM jobs INDEXED BY jobs_next_for_machine_type
         WHERE status = 'available' AND machine_type = :machine_type
-        ORDER BY priority, created_at, number LIMIT 1
+        ORDER BY priority, created_at, number LIMIT :limit
     )
-) ORDER BY priority, created_at, number LIMIT 1;
+) ORDER BY priority, created_at, number LIMIT :limit;
 
 -- next_of_both: The next job of a type for a machine type or for any.
 SELECT number FROM (
     SELECT * FROM (
         SELECT number, priority, created_at FROM jobs INDEXED BY jobs_next_of_both
         WHERE status = 'available' AND job_type = :job_type AND machine_type IS NULL
-        ORDER BY priority, created_at, number LIMIT 1
+        ORDER BY priority, created_at, number LIMIT :limit
     ) UNION ALL SELECT * FROM (
         SELECT number, priority, created_at FROM jobs INDEXED BY jobs_next_of_both
         WHERE status = 'available' AND job_type = :job_type AND machine_type = :machine_type
-        ORDER BY priority, created_at, number LIMIT 1
+        ORDER BY priority, created_at, number LIMIT :limit
     )
-) ORDER BY priority, created_at, number LIMIT 1;
+) ORDER BY priority, created_at, number LIMIT :limit;
+
+-- jobs_ahead: The next jobs in claiming order. The inner query chooses them.
+SELECT /*@job_columns*/ FROM jobs WHERE number IN (/*next*/) ORDER BY priority, created_at, number;
+
+-- write_leases: Write what became of free jobs (or of several: the line of values is repeated).
+UPDATE jobs NOT INDEXED
+SET status = lease.column3, holder = lease.column4, attempt = lease.column5, started_at = lease.column6,
+    completed_at = lease.column7, result = lease.column8, error = lease.column9, epoch = lease.column2
+FROM (VALUES
+(?, ?, ?, ?, ?, ?, ?, ?, ?)
+) AS lease
+WHERE jobs.number = lease.column1 AND jobs.status = 'available' AND jobs.epoch = lease.column2 - 1;
+
+-- write_attempts: Note claims in the history of their jobs, ended or not (the line of values is repeated).
+INSERT INTO job_attempts (number, epoch, attempt, holder, started_at, ended_at, outcome, error) VALUES
+(?, ?, ?, ?, ?, ?, ?, ?);
 
 -- begin_attempt: Note a claim in the history of the job.
 INSERT INTO job_attempts (number, epoch, attempt, holder, started_at) VALUES (?, ?, ?, ?, ?);
