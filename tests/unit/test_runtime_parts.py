@@ -1,0 +1,147 @@
+"""The small parts of the runtime: bus, inbox, timers, clock, logs."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from smd.runtime.bus import Bus
+from smd.runtime.clock import ManualClock, SystemClock
+from smd.runtime.inbox import FAIR_TURN, Inbox, Item
+from smd.runtime.logs import MachineLogs, file_name
+from smd.runtime.timers import Timers
+from smd.statechart.event import HIGH, LOW, NORMAL, Event
+
+
+def publish(bus: Bus, count: int) -> None:
+    for n in range(count):
+        bus.publish("state_change", f"m{n % 3}", float(n), {"n": n})
+
+
+@pytest.mark.asyncio
+async def test_notices_are_numbered_and_in_order() -> None:
+    bus = Bus()
+    with bus.subscribe() as notices:
+        publish(bus, 5)
+        assert [(await notices.get()).n for _ in range(5)] == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.asyncio
+async def test_a_subscriber_gets_only_the_kinds_it_asked_for() -> None:
+    bus = Bus()
+    with bus.subscribe(["log"]) as notices:
+        publish(bus, 3)
+        bus.publish("log", "m", 0.0, {})
+        assert (await notices.get()).kind == "log"
+
+
+@pytest.mark.asyncio
+async def test_a_slow_subscriber_is_cut_to_the_latest_of_each_machine_and_told_its_loss() -> None:
+    bus = Bus()
+    with bus.subscribe(size=10) as slow:
+        publish(bus, 100)
+        notices = [await slow.get() for _ in range(4)]
+        assert notices[0].kind == "reset"
+        assert slow.lost > 0
+        assert len({notice.machine for notice in notices[1:]}) == 3
+        last = notices[-1]
+        while last.n < 100:
+            last = await slow.get()
+        assert last.data == {"n": 99}
+
+
+@pytest.mark.asyncio
+async def test_closing_ends_a_waiting_subscriber() -> None:
+    notices = Bus().subscribe()
+    waiting = asyncio.ensure_future(notices.get())
+    await asyncio.sleep(0)
+    notices.close()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+
+
+def item(n: int, priority: int = NORMAL) -> Item:
+    return Item(Event("e", {"n": n}, priority=priority))
+
+
+def taken(inbox: Inbox, most: int = 100) -> list[int]:
+    return [i.event.payload["n"] for i in inbox.take(most)]
+
+
+def test_the_inbox_gives_high_first_then_in_order_of_arrival() -> None:
+    inbox = Inbox()
+    for n, priority in enumerate((NORMAL, LOW, NORMAL, HIGH)):
+        inbox.put(item(n, priority))
+    assert taken(inbox) == [3, 0, 2, 1]
+    assert len(inbox) == 0
+
+
+def test_one_turn_in_sixteen_serves_what_high_priority_would_starve() -> None:
+    inbox = Inbox()
+    inbox.put(item(-1))
+    for n in range(2 * FAIR_TURN):
+        inbox.put(item(n, HIGH))
+    assert -1 in taken(inbox, FAIR_TURN)
+
+
+def test_what_is_put_back_keeps_its_place() -> None:
+    inbox = Inbox()
+    for n in range(4):
+        inbox.put(item(n))
+    first = inbox.take(2)
+    inbox.put_back(first)
+    assert taken(inbox) == [0, 1, 2, 3]
+
+
+@pytest.mark.asyncio
+async def test_timers_fire_once_in_order_and_can_be_moved_and_disarmed() -> None:
+    clock, fired = ManualClock(0.0), []
+    timers = Timers(clock, lambda name: fired.append((name, clock.now())))
+    timers.set("late", 9.0)
+    timers.set("early", 3.0)
+    timers.set("moved", 1.0)
+    timers.set("moved", 5.0)
+    timers.set("gone", 2.0)
+    timers.set("gone", None)
+    for _ in range(10):
+        clock.advance(1.0)
+    assert fired == [("early", 3.0), ("moved", 5.0), ("late", 9.0)]
+    assert len(timers) == 0
+
+
+def test_moving_one_timer_for_ever_does_not_grow_anything() -> None:
+    timers = Timers(ManualClock(0.0), lambda _name: None)
+    for n in range(10_000):
+        timers.set("m", 1e9 - n)
+    assert len(timers._heap) < 200
+
+
+def test_the_system_clock_never_runs_backwards(monkeypatch: pytest.MonkeyPatch) -> None:
+    import time
+
+    clock, wall = SystemClock(), time.time()
+    before = clock.now()
+    monkeypatch.setattr(time, "time", lambda: wall - 3600)
+    assert clock.now() >= before
+    monkeypatch.setattr(time, "time", lambda: wall + 3600)
+    assert clock.now() >= wall + 3599
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("worker", "worker"), ("a/b", "a-b"), ("..", "\\x2e."), ("é x", "\\xc3\\xa9\\x20x"), ("", "_")],
+)
+def test_a_machine_s_log_file_stays_in_its_folder(name: str, expected: str) -> None:
+    assert file_name(name) == expected
+    assert "/" not in file_name(name)
+
+
+def test_the_tail_of_a_log_is_its_last_lines(tmp_path: Path) -> None:
+    logs = MachineLogs(tmp_path)
+    for n in range(50):
+        logs.write("m", "info", f"line {n}", 0.0)
+    assert [line.rsplit(" ", 1)[1] for line in logs.tail("m", 3)] == ["47", "48", "49"]
+    assert logs.tail("other", 3) == []
+    logs.close()

@@ -1,0 +1,64 @@
+"""No impossible snapshot is ever restored; every possible one comes back as it was."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from smd.errors import ChartError
+from smd.statechart.snapshot_json import from_plain, to_plain
+from tests.lab import Lab
+
+CHART = """
+machine: m
+states:
+  a: {on: {go: p}, after: {1h: p}, actions: [{type: bash, command: 'true'}]}
+  p:
+    type: parallel
+    states:
+      x: {states: {x1: {actions: [{type: sleep, duration: 5}]}, x2: {}, h: {type: history, default: x1}}}
+      y: {states: {y1: {}, y2: {}}}
+"""
+
+Spoil = Callable[[dict[str, Any]], Any]
+
+
+def test_a_snapshot_comes_back_as_it_was() -> None:
+    lab = Lab(CHART)
+    for event in ("go", "noise"):
+        lab.send(event, {"deep": [1, {"x": None}]})
+        assert from_plain(lab.chart, to_plain(lab.snapshot)) == lab.snapshot
+
+
+@pytest.mark.parametrize(
+    ("why", "spoil"),
+    [
+        ("no such atomic state", lambda p: p.update(configuration=["nowhere"])),
+        ("no such atomic state", lambda p: p.update(configuration=["x"])),
+        ("names no state", lambda p: p.update(configuration=[])),
+        ("must have one active child", lambda p: p.update(configuration=["x1", "x2", "y1"])),
+        ("region of 'p' is missing", lambda p: p.update(configuration=["x1"])),
+        ("must have one active child", lambda p: p.update(configuration=["a", "x1", "y1"])),
+        ("not active", lambda p: p["timers"].append(["1.0", "after", 5.0, "a", "timeout(1h)", 3600.0, None])),
+        ("not active", lambda p: p["sequences"].append(["a", 1, 0, 1, "working", None, False, -1, 0, False])),
+        ("stands at action 7", lambda p: p["sequences"][0].__setitem__(2, 7)),
+        ("phase 'dancing'", lambda p: p["sequences"][0].__setitem__(4, "dancing")),
+        ("not there", lambda p: p["sequences"][0].__setitem__(7, 3)),
+        ("no history state", lambda p: p["history"].update(x1=["x2"])),
+        ("not there", lambda p: p["history"].update(h=["gone"])),
+        ("status 'asleep'", lambda p: p.update(status="asleep")),
+        ("KeyError", lambda p: p.pop("entry")),
+        ("TypeError", lambda p: p.update(timers=[["too", "short"]])),
+        ("not a map", lambda p: p.update(context=[])),
+    ],
+)
+def test_an_impossible_snapshot_is_refused_with_the_reason(why: str, spoil: Spoil) -> None:
+    lab = Lab(CHART)
+    lab.send("go")
+    plain = to_plain(lab.snapshot)
+    plain = {**plain, "timers": [list(t) for t in plain["timers"]], "sequences": [list(s) for s in plain["sequences"]]}
+    spoil(plain)
+    with pytest.raises(ChartError, match=why):
+        from_plain(lab.chart, plain)
