@@ -63,6 +63,8 @@ def _next(call: Call) -> ClaimJob:
 
 def _settle_before(call: Call) -> Generator[Any, Any, tuple[str, ...]]:
     """Settle the jobs that this part of the machine took by check_database_queue; their ids."""
+    if not call.held:
+        return ()
     mine = [hold for hold in call.held if hold.auto and call.region in {None, hold.region}]
     for hold in mine:
         error = None if hold.ok else str(call.context.get("last_error") or "an action failed or was cancelled")
@@ -76,10 +78,12 @@ def _nothing(call: Call, settled: tuple[str, ...]) -> Outcome:
 
 
 def _claimed(call: Call, job: Job, settled: tuple[str, ...], key: str, *, auto: bool) -> Outcome:
-    patch: list[tuple[Any, ...]] = [("set", path_of(key), job_value(job))]
-    if key == CURRENT_JOB:
-        patch = [*_forget_previous(call.context), *patch, *setting(_promoted(job))]
-    return call.done(patch=tuple(patch), hold=Hold(job.job_id, job.epoch, auto=auto), settled=settled)
+    hold = Hold(job.job_id, job.epoch, auto)
+    if key != CURRENT_JOB:
+        return call.done(patch=(("set", path_of(key), job_value(job)),), hold=hold, settled=settled)
+    claimed = ("set", (CURRENT_JOB,), job_value(job))
+    patch = (*_forget_previous(call.context), claimed, *setting(_promoted(job)))
+    return call.done(patch=patch, hold=hold, settled=settled)
 
 
 def job_value(job: Job) -> dict[str, Any]:

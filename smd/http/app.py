@@ -10,6 +10,7 @@ import contextlib
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
+from weakref import WeakValueDictionary
 
 from starlette.routing import Route, Router
 
@@ -121,7 +122,7 @@ class Application:
         schema: Callable[[], Mapping[str, Any]] = dict, clock: Callable[[], float] = time.time,
     ) -> None:  # fmt: skip
         self._access = access or Access()
-        self._context = Context(supervisor, schema, clock(), clock)
+        self._context = Context(supervisor, schema, clock(), WeakValueDictionary(), clock)
         paths: dict[str, list[Row]] = {}
         for row in ROUTES:
             paths.setdefault(row.path, []).append(row)

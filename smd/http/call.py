@@ -7,6 +7,7 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import parse_qsl
+from weakref import WeakValueDictionary
 
 from smd.errors import RequestError, TooLargeError
 from smd.http.access import Role
@@ -24,11 +25,13 @@ class Context(NamedTuple):
     Attributes:
         schema: makes the JSON Schema of machine files.
         clock: seconds since the epoch.
+        turns: machine to the lock held by the bulk request that is next to get room in its full inbox.
     """
 
     supervisor: Supervisor
     schema: Callable[[], Mapping[str, Any]]
     started: float
+    turns: WeakValueDictionary[str, asyncio.Lock]
     clock: Callable[[], float] = time.time
 
 

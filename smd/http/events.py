@@ -29,7 +29,11 @@ from smd.statechart.event import Event
 LATER = frozenset({"queued", "deferred"})
 _WAITS = frozenset({"wait", "timeout"})
 _LONGEST_WAIT = 86_400.0
-_SLICE = 256
+_SLICE = 64
+"""Events of a bulk request that are posted before others have their turn."""
+_PATIENCE = 2.0
+"""Seconds for which a bulk request waits, in all, for room that only others can make."""
+_LOOK = 0.004
 
 
 def _settle(future: asyncio.Future[Answer | SmdError], outcome: Answer | SmdError) -> None:
@@ -115,13 +119,14 @@ def _timed_out(until: str, plain: dict[str, Any]) -> dict[str, Any]:
 class Collector:
     """Answers of many events, each in its place; no future per event.
 
-    `moved` is set at every answer, `waiting` counts the answers to come.
+    `moved` is set at every answer, `waiting` counts the answers to come; `patience` is what is left of it, in seconds.
     """
 
     def __init__(self) -> None:
         self.answers: list[Any] = []
         self.waiting = 0
         self.failed = False
+        self.patience = _PATIENCE
         self.moved = asyncio.Event()
 
     def place(self) -> Settle:
@@ -153,22 +158,39 @@ class Collector:
         await self.moved.wait()
 
 
-async def _offer(collector: Collector, supervisor: Supervisor, machine: str, event: Event) -> None:
-    """Post one event of many; a full inbox is waited for while this request's own answers keep coming."""
+async def _offer(collector: Collector, context: Context, machine: str, event: Event) -> None:
+    """Post one event of many, waiting for room if the inbox is full."""
     reply, index = collector.place(), len(collector.answers) - 1
     collector.waiting += 1
-    while True:
+    try:
         try:
-            return supervisor.post(machine, event, reply, client=True)
-        except BusyError as error:
-            if collector.waiting > 1:
-                await collector.next()
-                continue
-            collector.refuse(index, error)
-        except SmdError as error:
-            collector.refuse(index, error)
+            context.supervisor.post(machine, event, reply, client=True)
+        except BusyError:
+            await _wait_and_post(collector, context, machine, event, reply)
+    except SmdError as error:
         collector.waiting -= 1
-        return None
+        collector.refuse(index, error)
+
+
+async def _wait_and_post(collector: Collector, context: Context, machine: str, event: Event, reply: Settle) -> None:
+    """Post once the inbox has room. Bulk requests to one machine have it by turns, each until it is full again.
+
+    Raises:
+        BusyError: others have kept it full for all of this request's patience.
+    """
+    turn = context.turns.setdefault(machine, asyncio.Lock())
+    async with turn:
+        while True:
+            try:
+                return context.supervisor.post(machine, event, reply, client=True)
+            except BusyError:
+                if collector.waiting > 1:
+                    await collector.next()
+                elif collector.patience > 0:
+                    collector.patience -= _LOOK
+                    await asyncio.sleep(_LOOK)
+                else:
+                    raise
 
 
 def _documents(body: bytes, *, ndjson: bool) -> Iterator[Any]:
@@ -194,7 +216,7 @@ async def post_events(call: Call) -> Reply:
     """
     body = await call.body(BULK_LIMIT)
     _, source = _key_and_source(call.scope["headers"])
-    collector, supervisor = Collector(), call.supervisor
+    collector = Collector()
     now, large = call.context.clock(), len(body) > PAYLOAD_LIMIT
     ndjson = call.header(b"content-type").startswith(NDJSON)
     for count, data in enumerate(_documents(body, ndjson=ndjson), 1):
@@ -208,7 +230,7 @@ async def post_events(call: Call) -> Reply:
             collector.place()
             collector.refuse(len(collector.answers) - 1, error)
         else:
-            await _offer(collector, supervisor, data["machine"], event)
+            await _offer(collector, call.context, data["machine"], event)
         if not count % _SLICE:
             await asyncio.sleep(0)
     await collector.all()

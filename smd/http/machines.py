@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncGenerator
 from typing import Any
 
@@ -64,13 +63,6 @@ def verb(name: str) -> Endpoint:
     return endpoint
 
 
-def log_line(notice: Notice) -> str:
-    """A log notice as it stands in the machine's log: UTC time, level, message."""
-    at = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(notice.at)) + f".{int(notice.at * 1000) % 1000:03d}Z"
-    text = str(notice.data.get("message", "")).replace("\n", "\n    ")
-    return f"{at} {notice.data.get('level', 'info'):<7} {text}"
-
-
 async def log(call: Call) -> Reply | Stream:
     """The last lines of the machine's log; with `follow=1` also those to come, until the client leaves."""
     query = call.query("lines", "follow")
@@ -85,7 +77,7 @@ async def log(call: Call) -> Reply | Stream:
 async def _follow(call: Call, name: str, lines: int) -> AsyncGenerator[bytes, None]:
     """The tail and what comes after it, without a gap: both are asked for in one turn of the loop."""
     stopping: asyncio.Event | None = call.scope["extensions"].get("smd.stopping")
-    subscription = call.supervisor.bus.subscribe({"log"})
+    subscription = call.supervisor.bus.subscribe({"line"})
     waiting: set[asyncio.Future[Any]] = {asyncio.ensure_future(gone(call.receive))}
     if stopping is not None:
         waiting.add(asyncio.ensure_future(stopping.wait()))
@@ -109,4 +101,5 @@ async def _follow(call: Call, name: str, lines: int) -> AsyncGenerator[bytes, No
 def _piece(notice: Notice, name: str) -> bytes:
     if notice.kind == "reset":
         return b"... lines are missing here: they came faster than they were read\n"
-    return f"{log_line(notice)}\n".encode() if notice.machine == name else b""
+    text: str = notice.data["text"] if notice.machine == name else ""
+    return text.encode()

@@ -34,13 +34,13 @@ class Answer(NamedTuple):
 
     def plain(self) -> dict[str, Any]:
         """The JSON form, empty explanations left out."""
+        machine, kind, seq, disposition, states, before, reason, code, hint = self
         plain: dict[str, Any] = {
-            "machine": self.machine, "type": self.type, "seq": self.seq, "disposition": self.disposition,
-            "states": list(self.states), "before": list(self.before),
+            "machine": machine, "type": kind, "seq": seq, "disposition": disposition,
+            "states": list(states), "before": list(before),
         }  # fmt: skip
-        for name in ("reason", "code", "hint"):
-            if getattr(self, name):
-                plain[name] = getattr(self, name)
+        if reason or code or hint:
+            plain |= {name: told for name, told in (("reason", reason), ("code", code), ("hint", hint)) if told}
         return plain
 
 

@@ -10,7 +10,6 @@ from smd.actions import STORE
 from smd.actions.base import Call
 from smd.actions.machines import StartChild
 from smd.errors import ActionError, SmdError, StoreError
-from smd.jobs import Job
 from smd.runtime import control
 from smd.runtime.charts import check_name
 from smd.statechart.event import HIGH, Event, Outcome
@@ -43,6 +42,7 @@ Recipe = Generator[Any, Any, Any]
 
 _LOOKS = (FindMachine, FindPending, JobStates, PendingJobs)
 """Operations that change nothing."""
+_LEASES = (ClaimJob, SettleJob)
 
 
 def lookup_for(snapshot: Snapshot, record: Sequence, now: float) -> Lookup:
@@ -60,7 +60,7 @@ def call_for(machine: Machine, chart: Statechart, snapshot: Snapshot, record: Se
     """
     action = action_of(chart, record)
     look = lookup_for(snapshot, record, now)
-    params = action.params.render(look)
+    params = action.params.value if action.params.constant else action.params.render(look)
     key = key_of(snapshot, record)
     return Call(
         machine=snapshot.machine, life=snapshot.life, state=record.state, key=key,
@@ -110,9 +110,15 @@ def _drive(turn: Turn, family: Generator[Any, Any, Outcome]) -> Recipe:
 
 
 def _operate(turn: Turn, operation: Any) -> Recipe:
+    result = turn.result
+    if isinstance(operation, _LEASES):
+        result.asked = True
+        leased = yield operation
+        if leased is not None:
+            result.jobs.append((leased.status, leased))
+        return leased
     if isinstance(operation, StartChild):
         return (yield from _start_child(turn, operation))
-    result = turn.result
     if isinstance(operation, ClearPending):
         consumed = {row.seq for row in result.consumed if row.seq is not None}
         operation = operation._replace(keep=tuple(consumed))
@@ -120,8 +126,6 @@ def _operate(turn: Turn, operation: Any) -> Recipe:
     answer = yield operation
     if isinstance(operation, AddJob) and answer[1]:
         result.jobs.append(("available", answer[0]))
-    elif isinstance(operation, SettleJob | ClaimJob) and isinstance(answer, Job):
-        result.jobs.append((answer.status, answer))
     elif isinstance(operation, ClearPending):
         result.cleared.update(answer)
     elif isinstance(operation, Enqueue):

@@ -1,15 +1,15 @@
-"""A log file for each machine: what its `log` actions say, its transitions, and the full output of its commands."""
+"""A log file for each machine: what its `log` actions say, what went wrong, and the full output of its commands."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections import OrderedDict, deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import IO
 
-OPEN_FILES = 64
+OPEN_FILES = 256
 KEEP_BYTES = 10_000_000
 """A log that grows beyond it is moved to `.1`, whose place is lost."""
 
@@ -34,12 +34,18 @@ def _escape(character: str) -> str:
 
 
 class MachineLogs:
-    """Appends lines; callable from any thread. Without a folder only the last lines are kept, in memory."""
+    """Appends lines; callable from any thread. Without a folder only the last lines are kept, in memory.
+
+    `listener` is called with (machine, bytes) for whatever is appended, after it is.
+    """
 
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder
         self._files: OrderedDict[str, IO[bytes]] = OrderedDict()
+        self._sizes: dict[str, int] = {}
         self._tails: dict[str, deque[str]] = {}
+        self._rests: dict[tuple[str, str], bytes] = {}
+        self.listener: Callable[[str, bytes], None] | None = None
         self._lock = threading.Lock()
 
     def write(self, machine: str, level: str, message: str, at: float) -> None:
@@ -54,11 +60,26 @@ class MachineLogs:
             self._append(machine, "".join(told).encode("utf-8", "backslashreplace"))
 
     def output(self, machine: str, stream: str, data: bytes) -> None:
-        """Raw output of a command, as it arrives."""
-        marked = b"".join(b"    | " + line + b"\n" for line in data.splitlines())
-        self._append(machine, marked if stream == "stdout" else marked.replace(b"    | ", b"    ! "))
+        """Raw output of a command, as it arrives; a line is written once it is whole."""
+        *whole, rest = (self._rests.pop((machine, stream), b"") + data).split(b"\n")
+        if rest:
+            self._rests[machine, stream] = rest[-KEEP_BYTES:]
+        mark = b"    | " if stream == "stdout" else b"    ! "
+        if whole:
+            self._append(machine, b"".join([mark + line + b"\n" for line in whole]))
+
+    def end_output(self, machine: str) -> None:
+        """The command is over: write what stands in an unfinished last line."""
+        for stream in ("stdout", "stderr"):
+            if (machine, stream) in self._rests:
+                self.output(machine, stream, b"\n")
 
     def _append(self, machine: str, data: bytes) -> None:
+        self._to_file(machine, data)
+        if self.listener is not None:
+            self.listener(machine, data)
+
+    def _to_file(self, machine: str, data: bytes) -> None:
         with self._lock:
             if self._folder is None:
                 tail = self._tails.setdefault(machine, deque(maxlen=1000))
@@ -66,7 +87,8 @@ class MachineLogs:
                 return
             file = self._file(machine)
             file.write(data)
-            if file.tell() > KEEP_BYTES:
+            self._sizes[machine] += len(data)
+            if self._sizes[machine] > KEEP_BYTES:
                 self._rotate(machine)
 
     def _path(self, machine: str) -> Path:
@@ -76,13 +98,17 @@ class MachineLogs:
         file = self._files.pop(machine, None)
         if file is None:
             if len(self._files) >= OPEN_FILES:
-                self._files.popitem(last=False)[1].close()
+                oldest, closed = self._files.popitem(last=False)
+                closed.close()
+                del self._sizes[oldest]
             file = self._path(machine).open("ab", buffering=0)
+            self._sizes[machine] = file.tell()
         self._files[machine] = file
         return file
 
     def _rotate(self, machine: str) -> None:
         self._files.pop(machine).close()
+        del self._sizes[machine]
         path = self._path(machine)
         path.replace(path.with_suffix(".log.1"))
 
@@ -95,9 +121,14 @@ class MachineLogs:
         if not path.exists():
             return []
         with path.open("rb") as file:
-            file.seek(0, 2)
-            file.seek(max(0, file.tell() - 512 * max(lines, 1) - 4096))
-            return file.read().decode("utf-8", "replace").splitlines()[-lines:]
+            end = file.seek(0, 2)
+            size = 512 * max(lines, 1) + 4096
+            while True:
+                start = file.seek(max(0, end - size))
+                found = file.read(end - start).split(b"\n")[:-1]
+                if not start or len(found) > lines:  # the first one may be cut
+                    return [line.decode("utf-8", "replace") for line in found[-lines:]] if lines else []
+                size *= 4
 
     def close(self) -> None:
         """Close all files."""
@@ -105,3 +136,4 @@ class MachineLogs:
             for file in self._files.values():
                 file.close()
             self._files.clear()
+            self._sizes.clear()

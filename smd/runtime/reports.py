@@ -1,4 +1,7 @@
-"""What a commit is told as: notices on the bus, lines in the machine's log, warnings in the daemon's."""
+"""What a commit is told as: notices on the bus, lines in the machine's log, warnings in the daemon's.
+
+Transitions are in the journal, so the log does not repeat them: a write a turn would cost as much as the turn.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from smd.runtime import control
 from smd.statechart.effects import CONTROL, FAILED, Log, Warn
 from smd.statechart.event import Event
 from smd.statechart.step import Step
@@ -22,9 +24,12 @@ _log = structlog.get_logger("smd.machine")
 def report(supervisor: Supervisor, machine: Machine, result: Result, old_status: str) -> None:
     """Tell what a turn did, in order."""
     lines: list[tuple[str, str]] = []
+    watched = supervisor.bus.wants("state_change")
     for item, done, before in result.rows:
-        if isinstance(done, Step):
-            _step(supervisor, machine, item.event, done, ",".join(before), lines)
+        if isinstance(done, Step) and (watched or done.effects):
+            _step(supervisor, machine, done, lines)
+            if watched and done.taken and done.disposition != CONTROL:
+                _changed(supervisor, machine, item.event, done, ",".join(before))
     for trace in result.traces:
         _log.error("step crashed", machine=machine.name, trace=trace)
     for row in result.consumed:
@@ -43,10 +48,7 @@ def report(supervisor: Supervisor, machine: Machine, result: Result, old_status:
         supervisor.logs.write_all(machine.name, lines, supervisor.clock.now())
 
 
-def _step(
-    supervisor: Supervisor, machine: Machine, event: Event, step: Step, before: str, lines: list[tuple[str, str]]
-) -> None:
-    after = step.snapshot.configuration.label
+def _step(supervisor: Supervisor, machine: Machine, step: Step, lines: list[tuple[str, str]]) -> None:
     for effect in step.effects:
         if isinstance(effect, Log):
             lines.append((effect.level, effect.message))
@@ -55,15 +57,14 @@ def _step(
             lines.append(("warning", f"{effect.code}: {effect.message}"))
             told = {"code": effect.code, "message": effect.message, "state": effect.state}
             supervisor.notice("warning", machine.name, told)
-    if step.taken and step.disposition != CONTROL:
-        lines.append(("info", f"{before} --{event.type}--> {after}"))
-        if supervisor.bus.wants("state_change"):
-            data: dict[str, Any] = {
-                "from_state": before, "to_state": after, "event_trigger": event.type, "version": step.snapshot.version,
-            }  # fmt: skip
-            supervisor.notice("state_change", machine.name, data)
-    elif event.type == control.START:
-        lines.append(("info", f"started in {after}"))
+
+
+def _changed(supervisor: Supervisor, machine: Machine, event: Event, step: Step, before: str) -> None:
+    data: dict[str, Any] = {
+        "from_state": before, "to_state": step.snapshot.configuration.label, "event_trigger": event.type,
+        "version": step.snapshot.version,
+    }  # fmt: skip
+    supervisor.notice("state_change", machine.name, data)
 
 
 def _status(supervisor: Supervisor, machine: Machine, old_status: str) -> None:

@@ -8,7 +8,7 @@ import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,6 @@ import structlog
 
 from smd import codec
 from smd.errors import ConflictError, NotFoundError, RequestError, SmdError
-from smd.jobs import Job, NewJob
 from smd.runtime import control
 from smd.runtime.answers import Answer, MachineView
 from smd.runtime.bridge import Bridge
@@ -25,24 +24,24 @@ from smd.runtime.charts import Charts
 from smd.runtime.clock import Clock
 from smd.runtime.hosting import Hosting
 from smd.runtime.inbox import LIMIT
+from smd.runtime.job_verbs import JobVerbs
 from smd.runtime.logs import MachineLogs
 from smd.runtime.machine import Machine
 from smd.runtime.payloads import Validators, check_payload
 from smd.runtime.queue import Queue
 from smd.runtime.restarts import Restarts
 from smd.runtime.timers import Timers
-from smd.runtime.units import Once, ask_one
 from smd.runtime.views import view_of
 from smd.runtime.working import Working
 from smd.statechart.event import HIGH, NORMAL, Event
 from smd.statechart.snapshot import FINISHED
 from smd.statechart.snapshot_json import to_plain
-from smd.store.base import AddJob, SettleJob, Store
+from smd.store.base import Store
 
 _log = structlog.get_logger("smd.supervisor")
 
 
-class Supervisor:
+class Supervisor(JobVerbs):
     """See the module.
 
     Args:
@@ -67,6 +66,7 @@ class Supervisor:
         self.clock = clock
         self.charts = charts
         self.logs = logs
+        logs.listener = self._logged
         self.work_folder = work_folder
         self.bus = bus or Bus()
         self.machines: dict[str, Machine] = {}
@@ -276,58 +276,6 @@ class Supervisor:
             await self.stop(name)
         await self.hosting.remove(machine)
 
-    # --- jobs ---------------------------------------------------------------------------------------------------
-
-    async def add_jobs(self, jobs: Sequence[NewJob]) -> list[Job]:
-        """Add jobs, all or none.
-
-        Raises:
-            ConflictError: an id is taken.
-        """
-        now = self.clock.now()
-
-        def recipe() -> Any:
-            added = []
-            for job in jobs:
-                stored, new = yield AddJob(job, now)
-                if not new:
-                    raise ConflictError(
-                        f"cannot add job '{job.job_id}': the id is taken by a job that is {stored.status}",
-                        code="job_exists",
-                    )
-                added.append(stored)
-            return added
-
-        added: list[Job] = await self.store.submit(Once(recipe, min(len(jobs), 200)))
-        self.jobs_changed([(job.status, job) for job in added])
-        return added
-
-    async def settle_job(self, job_id: str, status: str, *, result: Any = None, error: str | None = None) -> Job:
-        """End a job by an operator's word.
-
-        Raises:
-            NotFoundError: no such job. ConflictError: it has ended.
-        """
-        job = await self.store.submit(ask_one(SettleJob(job_id, status, self.clock.now(), None, result, error)))
-        if job is None:
-            known = await self.store.job(job_id)
-            if known is None:
-                raise NotFoundError(f"cannot settle job '{job_id}': there is none of that id", code="unknown_job")
-            raise ConflictError(f"cannot make job '{job_id}' {status}: it is {known.status}", code="job_ended")
-        self.jobs_changed([(job.status, job)])
-        return job  # type: ignore[no-any-return]
-
-    def jobs_changed(self, jobs: list[tuple[str, Job]]) -> None:
-        """Wake who waits, tell who watches."""
-        self.queue.changed(jobs)
-        if self.bus.wants("job"):
-            for status, job in jobs:
-                self.notice("job", job.holder or "", {"job_id": job.job_id, "job_type": job.job_type, "status": status})
-
-    def takes_job(self, job_type: str, machine_type: str | None) -> bool:
-        """Does any hosted machine's chart take such a job?"""
-        return self.queue.takes(self.machines.values(), job_type, machine_type)
-
     # --- looking ------------------------------------------------------------------------------------------------
 
     def view(self, name: str) -> MachineView:
@@ -382,6 +330,10 @@ class Supervisor:
         """Tell the bus of a line, in smd's and in the predecessor's word."""
         self.notice("log", machine, {"level": level, "message": message, "state": state})
         self.notice("activity_log", machine, {"level": level, "message": message})
+
+    def _logged(self, machine: str, data: bytes) -> None:
+        if self.bus.wants("line"):
+            self.notice("line", machine, {"text": data.decode("utf-8", "replace")})
 
     def _alarm(self, name: str) -> None:
         machine = self.machines.get(name)

@@ -116,6 +116,7 @@ class Working:
             return
         self._supervisor.notice("action_started", machine.name, {"type": call.action.type, "key": call.key})
         outcome = await self._perform(call)
+        self._supervisor.logs.end_output(machine.name)
         told = {"type": call.action.type, "key": call.key, "ok": outcome.ok, "error": outcome.error}
         self._supervisor.notice("action_ended", machine.name, told)
         self._answer(machine, outcome)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from smd.statechart.durations import parse_duration
-from smd.statechart.event import Event, Outcome
+from smd.statechart.event import Event, Hold, Outcome
 from smd.statechart.expression import Expression, ExpressionError
 from smd.statechart.model import Action
 from smd.statechart.plan import microstep_of, plan_for
@@ -14,6 +14,9 @@ from smd.statechart.snapshot import ARMED, ASKING, READY, SLEEPING, WAITING, WOR
 
 if TYPE_CHECKING:
     from smd.statechart.run import Run
+
+_OPEN = frozenset({ASKING, WAITING, WORKING, ARMED})
+"""Phases in which an outcome is awaited."""
 
 
 class Received(NamedTuple):
@@ -67,6 +70,8 @@ def _disarm(run: Run, record: Sequence, event_type: str | None) -> Answer | None
 
 
 def _drop_deadline(run: Run, record: Sequence) -> None:
+    if not run.timers:
+        return
     run.timers = tuple(t for t in run.timers if (t.kind, t.state, t.data) != ("wait", record.state, record.index))
 
 
@@ -75,10 +80,10 @@ def _drop_deadline(run: Run, record: Sequence) -> None:
 
 def receive(run: Run, outcome: Outcome, payload: Any) -> Received:
     """Take the outcome of a store or working action whose whole key and attempt are those of an open action."""
-    open_phases = {ASKING, WAITING, WORKING, ARMED}
-    record = next((r for r in run.sequences if r.phase in open_phases and r.attempt == outcome.attempt
-                   and key_of(run.snapshot, r) == outcome.key), None)  # fmt: skip
-    if record is None:
+    for record in run.sequences:
+        if record.phase in _OPEN and record.attempt == outcome.attempt and key_of(run.snapshot, record) == outcome.key:
+            break
+    else:
         return Received(False)
     action = action_of(run.chart, record)
     _take_jobs(run, record, outcome)
@@ -91,9 +96,10 @@ def receive(run: Run, outcome: Outcome, payload: Any) -> Received:
 
 def _take_jobs(run: Run, record: Sequence, outcome: Outcome) -> None:
     if outcome.settled:
-        run.held = tuple(h for h in run.held if h.job_id not in outcome.settled)
+        run.held = tuple([h for h in run.held if h.job_id not in outcome.settled])
     if outcome.hold is not None:
-        run.held = (*run.held, outcome.hold._replace(region=run.region(record.state)))
+        job_id, epoch, auto, ok, _, handed = outcome.hold
+        run.held = (*run.held, Hold(job_id, epoch, auto, ok, run.region(record.state), handed))
         run.stimulus()
 
 

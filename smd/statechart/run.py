@@ -12,7 +12,7 @@ from smd.statechart.effects import Effect, Taken, Warn
 from smd.statechart.event import Event, Hold
 from smd.statechart.model import Statechart, region_of
 from smd.statechart.scope import Lookup, Moment, lookup_in
-from smd.statechart.snapshot import Sequence, Snapshot, Timer
+from smd.statechart.snapshot import NO_LOOP, Sequence, Snapshot, Timer
 
 MICROSTEPS = 1_000
 """A macrostep with more of them never ends (architecture, Loops)."""
@@ -88,8 +88,8 @@ class Run:
     def set_context(self, context: dict[str, Any]) -> None:
         """Replace the context; a change ends what counts as an idle loop."""
         if context is not self.context:
-            if context != self.context:
-                self.stimulus()
+            if self.loop != NO_LOOP and context != self.context:
+                self.loop = NO_LOOP
             self.context = context
 
     def patch(self, changes: tuple[Change, ...]) -> None:
@@ -103,8 +103,7 @@ class Run:
 
     def stimulus(self) -> None:
         """Something new happened (event, job, timer, change): no loop is idle any more."""
-        if self.loop != ((), 0):
-            self.loop = ((), 0)
+        self.loop = NO_LOOP
 
     def raise_internal(self, event_type: str, payload: Any = None) -> None:
         """Put an event on the internal queue."""

@@ -146,8 +146,10 @@ def sleep(run: Run, record: Sequence, seconds: float, what: str) -> None:
 def advance(run: Run) -> Answer | None:
     """Go on with the first record that can, until one answers with an event; None when all wait."""
     while True:
-        record = next((r for r in run.sequences if r.phase == READY), None)
-        if record is None:
+        for record in run.sequences:
+            if record.phase == READY:
+                break
+        else:
             return None
         if record.index == NOT_STARTED:
             _start(run, record)
@@ -310,4 +312,7 @@ def release_all(run: Run) -> None:
 
 def pending(snapshot: Snapshot) -> Sequence | None:
     """The first record whose store action must be asked now."""
-    return next((r for r in snapshot.sequences if r.phase == ASKING), None)
+    for record in snapshot.sequences:
+        if record.phase == ASKING:
+            return record
+    return None

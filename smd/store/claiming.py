@@ -41,7 +41,7 @@ def claim_job(transaction: Transaction, operation: ClaimJob) -> Job | None:
     if not claimed:
         return None
     job = job_row(claimed[0])
-    transaction.leasing.take(job.number)
+    transaction.leasing.changed(job)
     transaction.execute(SQL["begin_attempt"], (job.number, job.epoch, job.attempt, job.holder, operation.now))
     return job
 
@@ -70,7 +70,7 @@ def settle_job(transaction: Transaction, operation: SettleJob) -> Job | None:
     if not ended:
         return None
     job = job_row(ended[0])
-    leasing.take(job.number)
+    leasing.changed(job)
     _end_attempt(transaction, job, operation.now, operation.status, operation.error)
     return job
 
@@ -80,7 +80,7 @@ def _release(transaction: Transaction, job_id: str, epoch: int | None, now: floa
     if not released:
         return None
     job = job_row(released[0])
-    transaction.leasing.freed()
+    transaction.leasing.freed(job)
     _end_attempt(transaction, job, now, RELEASED, None)
     return job
 

@@ -17,6 +17,8 @@ from smd.store.base import Operation, Save, Unit
 
 GROUP_EVENTS = 200
 """Larger groups gain little and make the other machines wait: p99 rises with it."""
+LEAST_SHARE = 16
+"""Events a unit may take of a group however many others wait."""
 
 
 class Done(NamedTuple):
@@ -36,7 +38,10 @@ _Waiting = tuple[Unit, "asyncio.Future[Any]"]
 
 
 class GroupCommit:
-    """Queues units and hands them to `commit` in groups of about `room` events, in the order they came."""
+    """Queues units and hands them to `commit` in groups of about `room` events, in the order they came.
+
+    What is ready together shares the room, so that one machine's flood leaves room for the others.
+    """
 
     def __init__(self, commit: Commit, room: int = GROUP_EVENTS) -> None:
         self._commit = commit
@@ -78,7 +83,7 @@ class GroupCommit:
         while self._queue and room > 0:
             unit, future = self._queue.popleft()
             try:
-                taken = unit.begin(room)
+                taken = unit.begin(min(room, max(LEAST_SHARE, room // (len(self._queue) + 1))))
             except Exception as error:  # noqa: BLE001 - whatever the unit raises is its submitter's to hear
                 _settle(future, Done(error=error))
                 continue

@@ -4,9 +4,10 @@ A worker that ends one job and takes the next needs, statement by statement, fou
 are read some at a time, in claiming order, and a claim is written when its transaction ends, together with all others
 and in the state it has by then: a job that was claimed and ended in between is written once.
 
-Only the writer changes jobs, so a list stays right until it changes who is free: a job that comes first, one given
-back, one ended or claimed by name. Each row is written under the condition that it is free at the epoch it was read
-with; if one is not, nothing of the transaction happens. Nothing here outlives an undone transaction.
+Only the writer changes jobs, so what is known here stays right until it changes them otherwise: a new job that comes
+first, one given back, one ended or claimed by name. Each row is written under the condition that it has the status
+and the epoch it was read with; if one has not, nothing of the transaction happens. Nothing here outlives an undone
+transaction.
 """
 
 from __future__ import annotations
@@ -28,12 +29,16 @@ MOST_BYTES = 262_144
 """Characters of job data in one list, about."""
 MOST_KINDS = 16
 """Lists kept at a time."""
+MOST_HELD = 256
+"""Running jobs remembered after their claim is written, so that their end needs no look at the file."""
 MOST_LEASES = 64
 """Jobs of one statement."""
 
 Kind = tuple[str | None, str | None]
 """Job type and machine type of a claim."""
 Row = tuple[Any, ...]
+_Lease = tuple[str, int, Job]
+"""A change to write: status and epoch that the file still has, and the job as it is now."""
 Execute = Callable[..., sqlite3.Cursor]
 
 _LEASES = many("write_leases", MOST_LEASES)
@@ -77,12 +82,14 @@ class Leasing:
     def __init__(self, execute: Execute) -> None:
         self._execute = execute
         self._ahead: dict[Kind, _Ahead] = {}
-        self._open: dict[str, Job] = {}
+        self._open: dict[str, _Lease] = {}
+        self._held: dict[str, Job] = {}
 
     def clear(self) -> None:
         """Nothing is known any more: the transaction is gone."""
         self._ahead.clear()
         self._open.clear()
+        self._held.clear()
 
     def claim(self, operation: ClaimJob) -> Job | None:
         """The next job of a kind, now running.
@@ -100,7 +107,7 @@ class Leasing:
             number, job_id, job_type, machine_type, source, decoded(data), decoded(result), priority, _RUNNING,
             created_at, float(operation.now), None, None, decoded(metadata), operation.machine, epoch + 1, attempt + 1,
         )  # fmt: skip
-        self._open[job_id] = job
+        self._open[job_id] = ("available", epoch, job)
         return job
 
     def _next(self, kind: Kind) -> Row | None:
@@ -115,7 +122,7 @@ class Leasing:
             return None
         number = next(iter(ahead.rows))
         row = ahead.rows[number]
-        self.take(number)
+        self._take(number)
         return row
 
     def _fill(self, kind: Kind, size: int) -> _Ahead:
@@ -125,8 +132,12 @@ class Leasing:
         self._ahead[kind] = ahead
         return ahead
 
-    def take(self, number: int) -> None:
-        """A job is no longer free."""
+    def changed(self, job: Job) -> None:
+        """A job was claimed or ended otherwise: it is no longer free, and nothing is known of it."""
+        self._held.pop(job.job_id, None)
+        self._take(job.number)
+
+    def _take(self, number: int) -> None:
         for ahead in self._ahead.values():
             ahead.rows.pop(number, None)
 
@@ -141,33 +152,43 @@ class Leasing:
             else:
                 ahead.whole = False
 
-    def freed(self) -> None:
-        """Jobs are free again, or no longer: all lists are forgotten."""
+    def freed(self, job: Job) -> None:
+        """A job was given back: all lists are forgotten."""
+        self._held.pop(job.job_id, None)
         self._ahead.clear()
 
     def settle(self, operation: SettleJob, result: str | None) -> Job | None:
-        """End a job that was claimed in this transaction, with a result; None if it is not this claim's to end.
+        """End a job whose lease is known here, with a result; None if it is not, or not this operation's to end.
 
         Raises:
             RequestError: a value that no column can hold.
         """
-        job = self._open.get(operation.job_id)
-        ends = operation.status != JobStatus.AVAILABLE and operation.epoch in {None, job.epoch if job else None}
-        if job is None or not ends or job.status != _RUNNING:
+        status, old_epoch, job = self._lease(operation.job_id)
+        if job is None or job.status != _RUNNING or operation.status == JobStatus.AVAILABLE:
+            return None
+        if operation.epoch is not None and operation.epoch != job.epoch:
             return None
         storable((result, operation.error))
         (number, job_id, job_type, machine_type, source, data, _, priority, _, created_at, started_at, _, _, metadata,
          holder, epoch, attempt) = job  # fmt: skip
-        job = Job(
-            number, job_id, job_type, machine_type, source, data, decoded(result), priority, str(operation.status), created_at,
-            started_at, float(operation.now), operation.error, metadata, holder, epoch, attempt,
+        ended = Job(
+            number, job_id, job_type, machine_type, source, data, decoded(result), priority, str(operation.status),
+            created_at, started_at, float(operation.now), operation.error, metadata, holder, epoch, attempt,
         )  # fmt: skip
-        self._open[job_id] = job
-        return job
+        self._held.pop(job_id, None)
+        self._open[job_id] = (status, old_epoch, ended)
+        return ended
+
+    def _lease(self, job_id: str) -> tuple[str, int, Job | None]:
+        """What the file says of a job whose lease is known here: its status and epoch; and the job as it is now."""
+        if lease := self._open.get(job_id):
+            return lease
+        job = self._held.get(job_id)
+        return (_RUNNING, job.epoch if job is not None else 0, job)
 
     def status(self, job_id: str) -> str | None:
-        """Where a job stands that was claimed in this transaction and is not written yet."""
-        job = self._open.get(job_id)
+        """Where a job stands, if that is known here."""
+        job = self._lease(job_id)[2]
         return job.status if job is not None else None
 
     def write(self) -> None:
@@ -178,23 +199,28 @@ class Leasing:
         """
         if not self._open:
             return
-        jobs = list(self._open.values())
+        leases = list(self._open.values())
         self._open.clear()
-        at, left = 0, len(jobs)
+        at, left = 0, len(leases)
         while left:
             size = min(MOST_LEASES, 1 << (left.bit_length() - 1))
-            self._write(jobs[at : at + size], size)
+            self._write(leases[at : at + size], size)
             at, left = at + size, left - size
+        while len(self._held) > MOST_HELD:
+            del self._held[next(iter(self._held))]
 
-    def _write(self, jobs: list[Job], size: int) -> None:
+    def _write(self, given: list[_Lease], size: int) -> None:
         leases, attempts = [], []
-        for job in jobs:
+        for old_status, old_epoch, job in given:
             (number, _, _, _, _, _, result, _, status, _, started_at, completed_at, error, _, holder, epoch,
              attempt) = job  # fmt: skip
             text = None if result is None else encoded(result)
-            leases.append((number, epoch, status, holder, attempt, started_at, completed_at, text, error))
+            leases.append((number, epoch, status, holder, attempt, started_at, completed_at, text, error, old_status,
+                           old_epoch))  # fmt: skip
             ended = status if status != _RUNNING else None
+            if ended is None:
+                self._held[job.job_id] = job
             attempts.append((number, epoch, attempt, holder, started_at, completed_at, ended, error))
         if self._execute(_LEASES[size], tuple(chain.from_iterable(leases))).rowcount != size:
-            raise StoreError("cannot claim jobs: one of them is no longer as it was read", code="stale_jobs")
+            raise StoreError("cannot write jobs: one of them is no longer as it was read", code="stale_jobs")
         self._execute(_ATTEMPTS[size], tuple(chain.from_iterable(attempts)))

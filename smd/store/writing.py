@@ -10,12 +10,14 @@ import os
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from smd.errors import StoreError
-from smd.store.base import Unit
+from smd.store.base import Operation, Save, Seen, Unit
 from smd.store.group import Done, drive
 from smd.store.operations import OPERATIONS
 from smd.store.rules import PENDING_LIMIT
+from smd.store.saving import Gathered
 from smd.store.transaction import Transaction, answerer
 from smd.store.trouble import commit_failed, in_words
 
@@ -58,6 +60,7 @@ class Writing:
         self._checkpoint_at = CHECKPOINT_FRAMES
         self._transaction = Transaction(database, pending_limit)
         self._answer = answerer(self._transaction, OPERATIONS)
+        self._gathered = Gathered(self._transaction)
         self._known = False
 
     def run(self, units: Sequence[Unit]) -> list[Done]:
@@ -75,13 +78,23 @@ class Writing:
             self._roll_back()
             return [Done(error=in_words("write", self._path, error))] * len(units)
         try:
-            ends = [Done(drive(unit, self._answer)) for unit in units]
+            ends = [Done(drive(unit, self._answer_together)) for unit in units]
+            self._gathered.flush()
             self._transaction.flush()
         except BaseException:  # noqa: BLE001 - whose it is, the second run tells
+            self._gathered.clear()
             self._roll_back()
             return None
         broken = self._commit()
         return [Done(error=broken)] * len(units) if broken else ends
+
+    def _answer_together(self, operation: Operation) -> Any:
+        """Answer within a group; only Seen looks at nothing that a Save writes to a machine's row."""
+        if type(operation) is Save:
+            return self._gathered.save(operation.record)
+        if type(operation) is not Seen:
+            self._gathered.flush()
+        return self._answer(operation)
 
     def _alone(self, unit: Unit) -> Done:
         try:

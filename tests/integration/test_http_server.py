@@ -364,9 +364,9 @@ async def test_a_followed_log_is_pushed_line_by_line(running: Running) -> None:
     client.write("GET", "/v1/machines/worker/log?lines=1&follow=1")
     status, headers = await client.head()
     assert (status, headers["transfer-encoding"], await client.chunk()) == (200, "chunked", b"two\n")
-    running.supervisor.bus.publish("log", "other", 1.0, {"level": "info", "message": "not this"})
-    running.supervisor.bus.publish("log", "worker", 1.5, {"level": "info", "message": "a\nb"})
-    assert await client.chunk() == b"1970-01-01T00:00:01.500Z info    a\n    b\n"
+    running.supervisor.bus.publish("line", "other", 1.0, {"text": "not this\n"})
+    running.supervisor.bus.publish("line", "worker", 1.5, {"text": "this\n"})
+    assert await client.chunk() == b"this\n"
 
 
 @pytest.mark.asyncio
@@ -375,7 +375,7 @@ async def test_a_follower_that_leaves_is_forgotten(running: Running) -> None:
     client.write("GET", "/v1/machines/worker/log?follow=1")
     await client.head()
     await client.chunk()
-    assert running.supervisor.bus.wants("log")
+    assert running.supervisor.bus.wants("line")
     left = asyncio.Event()
     leave = running.supervisor.bus.leave
 
@@ -386,7 +386,7 @@ async def test_a_follower_that_leaves_is_forgotten(running: Running) -> None:
     running.supervisor.bus.leave = left_by  # type: ignore[method-assign]
     client.writer.close()
     await left.wait()
-    assert not running.supervisor.bus.wants("log")
+    assert not running.supervisor.bus.wants("line")
 
 
 @pytest.mark.asyncio

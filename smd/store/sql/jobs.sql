@@ -60,18 +60,21 @@ SELECT number FROM (
 -- jobs_ahead: The next jobs in claiming order. The inner query chooses them.
 SELECT /*@job_columns*/ FROM jobs WHERE number IN (/*next*/) ORDER BY priority, created_at, number;
 
--- write_leases: Write what became of free jobs (or of several: the line of values is repeated).
+-- write_leases: Write what became of claimed jobs (of one, or several: the line of values is repeated).
 UPDATE jobs NOT INDEXED
 SET status = lease.column3, holder = lease.column4, attempt = lease.column5, started_at = lease.column6,
     completed_at = lease.column7, result = lease.column8, error = lease.column9, epoch = lease.column2
 FROM (VALUES
-(?, ?, ?, ?, ?, ?, ?, ?, ?)
+(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ) AS lease
-WHERE jobs.number = lease.column1 AND jobs.status = 'available' AND jobs.epoch = lease.column2 - 1;
+WHERE jobs.number = lease.column1 AND jobs.status = lease.column10 AND jobs.epoch = lease.column11;
 
 -- write_attempts: Note claims in the history of their jobs, ended or not (the line of values is repeated).
 INSERT INTO job_attempts (number, epoch, attempt, holder, started_at, ended_at, outcome, error) VALUES
-(?, ?, ?, ?, ?, ?, ?, ?);
+(?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (number, epoch) DO UPDATE
+SET ended_at = excluded.ended_at, outcome = excluded.outcome, error = excluded.error
+WHERE ended_at IS NULL;
 
 -- begin_attempt: Note a claim in the history of the job.
 INSERT INTO job_attempts (number, epoch, attempt, holder, started_at) VALUES (?, ?, ?, ?, ?);

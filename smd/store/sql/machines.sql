@@ -34,6 +34,25 @@ UPDATE machines SET
     last_event = coalesce(?12, last_event)
 WHERE name = ?13 AND version = ?14;
 
+-- save_machines: The same for several machines: the last line but one is repeated.
+UPDATE machines SET
+    since      = CASE WHEN column6 IS NULL OR (label = column4 AND status = column3 AND life = column1) THEN since
+                      ELSE column6 END,
+    life       = column1,
+    version    = column2,
+    status     = column3,
+    label      = column4,
+    snapshot   = coalesce(column5, snapshot),
+    chart      = coalesce(column7, chart),
+    lifecycle  = coalesce(column8, lifecycle),
+    health     = coalesce(column9, health),
+    error      = column10,
+    restarts   = coalesce(column11, restarts),
+    last_event = coalesce(column12, last_event)
+FROM (VALUES
+(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+) AS new WHERE machines.name = column13 AND machines.version = column14;
+
 -- remember_removed: Keep what a later machine of this name goes on from.
 INSERT INTO removed_machines (name, life, version) SELECT name, life, version FROM machines WHERE name = ?
 ON CONFLICT (name) DO UPDATE SET life = excluded.life, version = excluded.version;
