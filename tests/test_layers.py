@@ -25,7 +25,10 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     "document": ({"catalogue", "statechart", "shell", "yaml_source", "problems", "errors"}, {"pydantic"}),
     "store": ({"statechart", "jobs", "codec", "errors"}, {"aiosqlite"}),
     "actions": ({"catalogue", "statechart", "shell", "jobs", "store.base", "codec", "errors"}, {"structlog"}),
-    "runtime": ({"statechart", "document", "jobs", "store.base", "actions", "codec", "errors"}, {"structlog", "jsonschema"}),
+    "runtime": (
+        {"statechart", "document", "jobs", "store.base", "actions", "codec", "errors"},
+        {"structlog", "jsonschema"},
+    ),
     "http": (
         {"runtime", "statechart", "jobs", "codec", "errors"},
         {"starlette", "uvicorn", "httptools", "pydantic", "structlog"},

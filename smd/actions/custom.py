@@ -43,8 +43,8 @@ def use(actions: CustomActions) -> None:
 async def perform_custom(call: Call, actions: CustomActions | None = None) -> Outcome:
     """Run a Python action.
 
-    A coroutine of smd's own kind runs on the daemon's loop. An ordinary method, and whatever was written for the
-    predecessor, runs in a daemon thread of its own, the latter with a loop of its own.
+    It runs in a daemon thread of its own, a coroutine with an event loop of its own there, so that one that blocks
+    keeps nobody else waiting (P8).
 
     Answers the returned text as event; nothing when it returned nothing (or something false). An exception, any
     other return value, and a context that is not JSON any more are failures, of which nothing is kept.
@@ -86,9 +86,7 @@ def _timeout(call: Call) -> float | None:
 async def _run(call: Call, actions: CustomActions) -> Answer:
     name = call.action.type
     found = actions.known(name) or await OwnThread(call.machine, lambda _: actions.get(name)).result(0.0)
-    if found.legacy or not inspect.iscoroutinefunction(found.make.execute):
-        return await OwnThread(call.machine, lambda thread: _in_thread(call, found, thread)).result(GRACE)
-    return await _on_loop(call, found)
+    return await OwnThread(call.machine, lambda thread: _in_thread(call, found, thread)).result(GRACE)
 
 
 def _in_thread(call: Call, found: ActionClass, thread: OwnThread[Answer]) -> Answer:
@@ -103,22 +101,6 @@ def _in_thread(call: Call, found: ActionClass, thread: OwnThread[Answer]) -> Ans
         if inspect.isawaitable(returned):
             returned = thread.wait_for(returned)
         return _answer(call, returned, context)
-
-
-async def _on_loop(call: Call, found: ActionClass) -> Answer:
-    context = _context(call)
-    try:
-        action = _made(call, found)
-        if isinstance(action, BaseAction):
-            action._tell = call.log
-        return _answer(call, await action.execute(context), context)
-    except asyncio.CancelledError as error:
-        task = asyncio.current_task()
-        if task is not None and task.cancelling():
-            raise
-        raise Raised(error) from error  # not ours: it cancelled itself
-    except (SystemExit, KeyboardInterrupt) as error:
-        raise Raised(error) from error  # these two would end the daemon's loop
 
 
 def _made(call: Call, found: ActionClass) -> Any:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
+import queue
 import threading
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 T = TypeVar("T")
+
+MOST_IDLE = 16
+"""Threads kept for the next action."""
 
 _abandoned: Counter[str] = Counter()
 _counting = threading.Lock()
@@ -21,10 +26,61 @@ def abandoned_threads(machine: str) -> int:
         return _abandoned[machine]
 
 
+class _Worker:
+    """A daemon thread that does one piece of work at a time, with an event loop of its own where the work wants one.
+
+    Idle ones are used again, since making a thread and a loop costs more than most actions; there is always one
+    more to be had, so work that never returns takes no place that others wait for.
+    """
+
+    _idle: ClassVar[list[_Worker]] = []
+    _here = threading.local()
+
+    def __init__(self) -> None:
+        self._work: queue.SimpleQueue[Callable[[], bool]] = queue.SimpleQueue()
+        threading.Thread(target=self._serve, name="smd:action", daemon=True).start()
+
+    @classmethod
+    def borrowed(cls) -> _Worker:
+        """An idle worker, or a new one."""
+        with _counting:
+            return cls._idle.pop() if cls._idle else cls()
+
+    def run(self, work: Callable[[], bool]) -> None:
+        """Give it its work; `work` says whether the thread may be used again."""
+        self._work.put(work)
+
+    @classmethod
+    def loop_of_this_thread(cls) -> asyncio.Runner:
+        """The thread's own event loop, kept from one piece of work to the next."""
+        runner: asyncio.Runner | None = getattr(cls._here, "runner", None)
+        if runner is None:
+            runner = cls._here.runner = asyncio.Runner()
+        return runner
+
+    def _serve(self) -> None:
+        try:
+            while self._work.get()():
+                self._leave_nothing()
+                with _counting:
+                    if len(self._idle) >= MOST_IDLE:
+                        return
+                    self._idle.append(self)
+        finally:
+            runner: asyncio.Runner | None = getattr(self._here, "runner", None)
+            if runner is not None:
+                runner.close()
+
+    def _leave_nothing(self) -> None:
+        """Tasks that an action left in the loop end with it."""
+        runner: asyncio.Runner | None = getattr(self._here, "runner", None)
+        if runner is not None and asyncio.all_tasks(runner.get_loop()):
+            runner.close()
+            self._here.runner = None
+
+
 class OwnThread(Generic[T]):
     """A function that runs in a daemon thread; `done` is its result, for the loop that made it.
-
-    Not from a pool: work that never returns must not take a place others wait for.
 
     Args:
         machine: whose thread it is, for `abandoned_threads`.
@@ -38,7 +94,7 @@ class OwnThread(Generic[T]):
         self._ended = self._given_up = False
         self._inner: tuple[asyncio.AbstractEventLoop, asyncio.Task[Any]] | None = None
         self.done: asyncio.Future[T] = self._home.create_future()
-        threading.Thread(target=self._main, name=f"smd:{machine}", daemon=True).start()
+        _Worker.borrowed().run(self._main)
 
     async def result(self, grace: float) -> T:
         """Wait for the result. Cancelled, ask the work to end where it can be asked, and abandon it after `grace` s.
@@ -82,15 +138,15 @@ class OwnThread(Generic[T]):
                 self._inner = (asyncio.get_running_loop(), task)
             return await awaitable
 
-        with asyncio.Runner() as runner:
-            return runner.run(awaited())
+        return _Worker.loop_of_this_thread().run(awaited(), context=contextvars.copy_context())
 
     def tell(self, receive: Callable[..., None], *arguments: Any) -> None:
         """For the work: call something on the loop that waits for it, if that is still there."""
         with contextlib.suppress(RuntimeError):  # the daemon has gone down meanwhile
             self._home.call_soon_threadsafe(receive, *arguments)
 
-    def _main(self) -> None:
+    def _main(self) -> bool:
+        """In the thread. Returns whether the thread may be used again."""
         try:
             result, error = self._work(self), None
         except BaseException as raised:  # noqa: BLE001 - it is the waiter's to judge
@@ -99,8 +155,9 @@ class OwnThread(Generic[T]):
             self._ended = True
             if self._given_up:
                 _abandoned[self._machine] -= 1
-                return
+                return False
         self.tell(self._deliver, result, error)
+        return True
 
     def _deliver(self, result: Any, error: BaseException | None) -> None:
         if self.done.done():

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 ROUNDS = 64
 """Store actions answered in one turn; then other machines have theirs."""
+FEWEST_ROUNDS = 16
+"""What a machine may always do, however many share the group."""
 CONTEXT_LIMIT = 1_048_576
 """Bytes of a machine's snapshot as JSON."""
 
@@ -61,6 +63,7 @@ class Turn:
         self.wakes = False
         self.now = 0.0
         self.mark = 0
+        self.rounds = ROUNDS
         self.result = Result(machine)
 
     def begin(self, room: int) -> int:
@@ -72,7 +75,11 @@ class Turn:
             return max(1, len(self.batch))
         self.batch = machine.inbox.take(max(1, room))
         self.wakes, machine.wake = machine.wake, False
-        return len(self.batch) + self.wakes or int(machine.asks())
+        todo = len(self.batch) + self.wakes or int(machine.asks())
+        if not todo or machine.snapshot is None or not machine.snapshot.sequences:
+            return todo
+        self.rounds = min(ROUNDS, max(FEWEST_ROUNDS, room))
+        return max(todo, self.rounds)
 
     def run(self) -> Recipe:
         """Fold the batch, ask the store, save."""
@@ -89,7 +96,7 @@ class Turn:
     def _fold(self) -> Recipe:
         result = self.result
         seen = yield from self._seen()
-        rounds = ROUNDS
+        rounds = self.rounds
         for item in self.batch:
             if item.seq is not None and item.seq in result.cleared:
                 continue

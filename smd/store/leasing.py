@@ -21,7 +21,7 @@ from smd.errors import StoreError
 from smd.jobs import Job, JobStatus
 from smd.store.base import ClaimJob, SettleJob
 from smd.store.rows import decoded, encoded, storable
-from smd.store.sql import SQL, many
+from smd.store.sql import SQL, many, padded
 
 MOST_AHEAD = 64
 """Jobs of one list; a list begins with one and grows as its lists are used up."""
@@ -201,15 +201,12 @@ class Leasing:
             return
         leases = list(self._open.values())
         self._open.clear()
-        at, left = 0, len(leases)
-        while left:
-            size = min(MOST_LEASES, 1 << (left.bit_length() - 1))
-            self._write(leases[at : at + size], size)
-            at, left = at + size, left - size
+        for at in range(0, len(leases), MOST_LEASES):
+            self._write(leases[at : at + MOST_LEASES])
         while len(self._held) > MOST_HELD:
             del self._held[next(iter(self._held))]
 
-    def _write(self, given: list[_Lease], size: int) -> None:
+    def _write(self, given: list[_Lease]) -> None:
         leases, attempts = [], []
         for old_status, old_epoch, job in given:
             (number, _, _, _, _, _, result, _, status, _, started_at, completed_at, error, _, holder, epoch,
@@ -221,6 +218,9 @@ class Leasing:
             if ended is None:
                 self._held[job.job_id] = job
             attempts.append((number, epoch, attempt, holder, started_at, completed_at, ended, error))
-        if self._execute(_LEASES[size], tuple(chain.from_iterable(leases))).rowcount != size:
+        # A row that comes twice changes nothing the second time, so the last one fills the statement up.
+        leases, attempts = padded(leases), padded(attempts)
+        size = len(leases)
+        if self._execute(_LEASES[size], tuple(chain.from_iterable(leases))).rowcount != len(given):
             raise StoreError("cannot write jobs: one of them is no longer as it was read", code="stale_jobs")
         self._execute(_ATTEMPTS[size], tuple(chain.from_iterable(attempts)))

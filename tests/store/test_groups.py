@@ -10,7 +10,7 @@ import pytest
 from smd.errors import NotFoundError, StoreError
 from smd.jobs import NewJob
 from smd.statechart.event import Event
-from smd.store.base import AddJob, Enqueue, PutChart, Store
+from smd.store.base import AddJob, Enqueue, PutChart, StaleVersion, Store
 from smd.store.group import Done, GroupCommit
 from tests.store.units import Steps, add_machines, ask, asking, saving, took
 
@@ -79,8 +79,19 @@ async def test_unit_that_takes_nothing(store: Store) -> None:
     broken = store.submit(Broken(idle.recipe))
     assert await store.submit(idle) is None
     assert idle.runs == 0
-    with pytest.raises(ValueError, match="200"):
+    with pytest.raises(ValueError, match="100"):
         await broken
+
+
+async def test_a_group_with_one_stale_record_keeps_the_others(store: Store) -> None:
+    """Rows of a group are written together; the one that is not where its record begins is refused alone."""
+    names = [f"m{n}" for n in range(7)]
+    await add_machines(store, *names)
+    await ask(store, saving([took()], name="m3"))
+    futures = [store.submit(asking(saving([took()], name=name))) for name in names]
+    ends = await asyncio.gather(*futures, return_exceptions=True)
+    assert [isinstance(end, StaleVersion) for end in ends] == [name == "m3" for name in names]
+    assert {row.name: row.version for row in await store.machines()} == dict.fromkeys(names, 1)
 
 
 async def test_cancelled_caller(store: Store) -> None:
@@ -152,16 +163,16 @@ async def test_next_group_starts_before_the_answers() -> None:
 
 
 async def test_group_is_bounded() -> None:
-    """A group takes about as many events as there is room; each unit is told what is left of it."""
+    """A group takes about as many events as there is room; each unit is told its share of what is left of it."""
     commit = ByHand()
-    groups = GroupCommit(commit, room=200)
-    units = [Steps(asking().recipe, events=count) for count in (150, 30, 100, 7, 1)]
+    groups = GroupCommit(commit, room=20)
+    units = [Steps(asking().recipe, events=count) for count in (15, 30, 9, 7, 1)]
     futures = [groups.submit(unit) for unit in units]
     await asyncio.sleep(0)
-    assert [unit.rooms for unit in units] == [[200], [50], [20], [], []]
+    assert [unit.rooms for unit in units] == [[16], [5], [], [], []]
     commit.end(0)
     await futures[0]
-    assert commit.groups == [units[:3], units[3:]]
+    assert commit.groups == [units[:2], units[2:]]
     commit.end(1)
     await groups.close()
 
@@ -178,3 +189,19 @@ async def test_broken_commit_is_told_to_all() -> None:
         await first
     commit.end(1)
     await second
+
+
+async def test_what_is_ready_together_shares_the_room() -> None:
+    """However much the first has, the others find room in the same group."""
+    commit, rooms = ByHand(), []
+
+    class Greedy(Steps):
+        def begin(self, room: int) -> int:
+            rooms.append(room)
+            return room
+
+    groups = GroupCommit(commit, room=200)
+    for _ in range(4):
+        groups.submit(Greedy(failing(RuntimeError("never")).recipe))
+    await asyncio.sleep(0)
+    assert rooms == [50, 50, 50, 50]

@@ -12,7 +12,7 @@ import pytest
 from smd.actions.base import Call
 from smd.actions.custom import abandoned_threads, perform_custom
 from smd.actions.loader import CustomActions, class_name
-from smd.errors import ActionError
+from smd.errors import SettingsError
 from smd.statechart.event import Event, Outcome
 from tests.unit.acting import Told, after, call_of
 
@@ -187,7 +187,7 @@ async def test_files_are_found_at_any_depth_and_later_folders_win(tmp_path: Path
 
 
 async def test_a_folder_that_is_none_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ActionError, match="no such folder"):
+    with pytest.raises(SettingsError, match="no such folder"):
         CustomActions([tmp_path / "gone"])
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from smd import codec
 from smd.errors import BusyError
+from smd.http import events as events_over_http
 from smd.http.access import Access, Peer
 from smd.http.app import Application
 from smd.http.bodies import BULK_LIMIT
@@ -120,7 +121,32 @@ async def test_a_full_inbox_is_waited_for_and_the_order_kept(call: Caller, monke
 
 
 @pytest.mark.asyncio
-async def test_an_inbox_that_others_keep_full_is_told_as_busy(call: Caller) -> None:
+async def test_two_requests_that_fill_one_inbox_are_both_taken_whole_and_in_their_order(
+    call: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inbox: list[str] = []
+    taken: list[str] = []
+
+    def post(machine: str, event: Event, reply: Any, *, client: bool) -> None:
+        if len(inbox) == 3:
+            raise BusyError("cannot take more: the inbox is full")
+        inbox.append(event.type)
+        asyncio.get_running_loop().call_soon(work, reply)
+
+    def work(reply: Any) -> None:
+        taken.append(inbox.pop(0))
+        reply(Answer("worker", taken[-1], len(taken), "taken"))
+
+    monkeypatch.setattr(call.supervisor, "post", post)
+    arrays = [[{"machine": "worker", "type": f"{mark}{n}"} for n in range(200)] for mark in "ab"]
+    replies = await asyncio.gather(*(call("POST", MANY, array) for array in arrays))
+    assert [reply.status for reply in replies] == [200, 200]
+    assert [[t for t in taken if t[0] == mark] for mark in "ab"] == [[e["type"] for e in array] for array in arrays]
+
+
+@pytest.mark.asyncio
+async def test_an_inbox_that_others_keep_full_is_told_as_busy(call: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(events_over_http, "_PATIENCE", 0.02)
     call.supervisor.refusal = BusyError("cannot take more")
     reply = await call("POST", MANY, events(2))
     assert [answer["error"]["code"] for answer in reply.json["answers"]] == ["busy", "busy"]

@@ -9,8 +9,9 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
+T = TypeVar("T")
 FOLDER = Path(__file__).parent
 _VALUES = re.compile(r"^(\([?, ]+\))", re.MULTILINE)
 _INCLUDED = re.compile(r"/\*@(\w+)\*/")
@@ -56,6 +57,6 @@ def many(name: str, most: int) -> dict[int, str]:
     return {size: f"{head}{', '.join([values] * size)}{tail}" for size in sizes}
 
 
-def padded(values: list[str]) -> list[str]:
+def padded(values: list[T]) -> list[T]:
     """Values repeated up to the next power of two, so that lists of every length share a few statements."""
     return values + values[-1:] * ((1 << (len(values) - 1).bit_length()) - len(values))
