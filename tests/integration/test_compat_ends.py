@@ -165,8 +165,11 @@ async def test_after_a_kill_the_next_start_finds_no_obstacle_and_no_orphan(daemo
     pid = await daemon.action_pid()
     first.kill()
     await daemon.ended(first)
+    (daemon.folder / "pid").unlink()
     second = await daemon.ready(await daemon.start())
-    assert ('"ready"' in daemon.said, lives(pid)) == (True, False)
+    assert '"ready"' in daemon.said
+    again = await daemon.action_pid()
+    assert (again != pid, lives(pid)) == (True, False), "no action begins before the former life's are gone"
     status = await asyncio.to_thread(daemon.status)
     assert (status["name"], status["status"], status["states"]) == ("worker", "running", ["a"])
     second.terminate()

@@ -129,7 +129,7 @@ async def test_a_time_out_is_a_failure(tmp_path: Path, define: str) -> None:
 
 async def test_a_coroutine_is_cancelled_where_it_waits(tmp_path: Path) -> None:
     ended: list[bool] = []
-    GATES["coroutine"] = (entered := asyncio.Event(), ended)
+    GATES["coroutine"] = (entered := threading.Event(), ended)
     body = """\
 entered, ended = GATES['coroutine']
 entered.set()
@@ -138,7 +138,7 @@ try:
 finally:
     ended.append(True)"""
     task = asyncio.ensure_future(perform(tmp_path, f"from {__name__} import GATES\n{body}"))
-    await entered.wait()
+    await asyncio.to_thread(entered.wait)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
