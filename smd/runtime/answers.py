@@ -79,6 +79,11 @@ class MachineView(NamedTuple):
         return self._asdict()
 
 
+def lifecycle_of(status: str) -> str:
+    """The lifecycle layer of a machine of this status."""
+    return {"running": "Active", "paused": "Suspended"}.get(status, "Offline")
+
+
 def nearest_events(chart: Statechart, event_type: str) -> str:
     """A hint with the event types of the chart nearest to a name."""
     known = {*chart.events, *(d for d in chart.descriptors if "*" not in d and "(" not in d)}

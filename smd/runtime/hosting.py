@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Coroutine
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -42,9 +41,7 @@ class Hosting:
 
     # --- in and out ---------------------------------------------------------------------------------------------
 
-    async def create(
-        self, chart: Statechart, name: str | None, context: dict[str, Any], origin: str, *, work_folder: str = ""
-    ) -> Machine:
+    async def create(self, chart: Statechart, name: str | None, context: dict[str, Any], origin: str) -> Machine:
         """Add a machine that has never run.
 
         Raises:
@@ -59,7 +56,7 @@ class Hosting:
         check_name(name)
         row = MachineRow(
             name, 0, chart.hash, "stopped", 0, initial_context=json.dumps(context).encode(), origin=origin,
-            work_folder=work_folder or str(supervisor.work_folder), since=supervisor.clock.now(),
+            work_folder=str(supervisor.work_folder), since=supervisor.clock.now(),
         )  # fmt: skip
 
         def recipe() -> Any:
@@ -293,8 +290,3 @@ class Hosting:
         """Wait for what is under way."""
         while self._tasks:
             await asyncio.wait(tuple(self._tasks))
-
-
-def file_origin(path: Path) -> str:
-    """How a file is remembered as a machine's origin."""
-    return str(path.resolve())

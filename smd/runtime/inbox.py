@@ -9,7 +9,11 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import structlog
+
 from smd.statechart.event import HIGH, LOW, NORMAL, Event
+
+_log = structlog.get_logger("smd.machine")
 
 LIMIT = 1_000
 FAIR_TURN = 16
@@ -94,3 +98,12 @@ class Inbox:
         for item in items:
             if item.seq is None:
                 self.put(item)
+
+
+def tell(item: Item, answer: Any) -> None:
+    """Reply to one sender; a sender that is broken does not keep the others from hearing."""
+    try:
+        if item.reply is not None:
+            item.reply(answer)
+    except Exception:  # noqa: BLE001 - a sender's callback is not ours
+        _log.exception("cannot reply", event_type=item.event.type)

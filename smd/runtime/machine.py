@@ -16,7 +16,7 @@ import structlog
 from smd.errors import BusyError, StoreError
 from smd.runtime import control, mishaps
 from smd.runtime.answers import Answer
-from smd.runtime.inbox import LIMIT, Inbox, Item, Reply
+from smd.runtime.inbox import LIMIT, Inbox, Item, Reply, tell
 from smd.runtime.result import Result
 from smd.runtime.turn import Turn
 from smd.statechart.event import Event
@@ -173,14 +173,14 @@ class Machine:
     def _reply(self, turn: Turn, result: Result) -> None:
         for item, told in result.told:
             if item.reply is not None:
-                _tell(item, told)
+                tell(item, told)
         for (item, done, before), seq in zip(result.rows, result.seqs, strict=True):
             if item.reply is None:
                 continue
             if isinstance(done, Step):
-                _tell(item, turn.answer(item, done, before, seq))
+                tell(item, turn.answer(item, done, before, seq))
             else:
-                _tell(item, done._replace(seq=seq) if isinstance(done, Answer) else done)
+                tell(item, done._replace(seq=seq) if isinstance(done, Answer) else done)
 
     def go_on(self) -> None:
         """Take the next turn if there is anything for it to do; newcomers come in once no row is ahead of them."""
@@ -265,12 +265,3 @@ class Machine:
     def output(self, stream: str, data: bytes) -> None:
         """Output of a command, as it arrives."""
         self.supervisor.logs.output(self.name, stream, data)
-
-
-def _tell(item: Item, answer: Any) -> None:
-    """Reply to one sender; a sender that is broken does not keep the others from hearing."""
-    try:
-        if item.reply is not None:
-            item.reply(answer)
-    except Exception:  # noqa: BLE001 - a sender's callback is not ours
-        _log.exception("cannot reply", event_type=item.event.type)

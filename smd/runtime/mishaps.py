@@ -15,6 +15,7 @@ import structlog
 
 from smd import codec
 from smd.errors import MachineError, OutcomeUnknownError, SmdError, StoreError
+from smd.runtime.inbox import tell
 from smd.runtime.turn import Again, Turn
 from smd.statechart.snapshot_json import from_plain
 from smd.store.base import StaleVersion
@@ -67,7 +68,7 @@ def _keep(machine: Machine, turn: Turn, error: SmdError) -> None:
     again = []
     for item in turn.batch:
         if item.reply is not None:
-            item.reply(error)
+            tell(item, error)
         elif item.seq is None:
             again.append(item)
         else:

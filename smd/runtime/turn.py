@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from smd import codec
 from smd.errors import ConflictError, MachineError, SmdError
 from smd.runtime import control
-from smd.runtime.answers import Answer, nearest_events
+from smd.runtime.answers import Answer, lifecycle_of, nearest_events
 from smd.runtime.asking import ask
 from smd.runtime.inbox import Item
 from smd.runtime.result import Result, tell_parent
@@ -374,7 +374,7 @@ class Turn:
         record = Record(
             machine.name, result.life, machine.version, result.version, result.status, result.label, data,
             result.consumed, result.sends, chart=result.chart.hash,
-            lifecycle=_LIFECYCLE.get(result.status, "Active"), health=result.health, error=result.error,
+            lifecycle=lifecycle_of(result.status), health=result.health, error=result.error,
             restarts=machine.restarts,
         )  # fmt: skip
         saved: Saved = yield Save(record)
@@ -386,14 +386,6 @@ _STATUS = {
     control.START: "running", control.RESUME: "running", control.STOP: "stopped", control.PAUSE: "paused",
     control.FAIL: "failed", control.RESET: "stopped",
 }  # fmt: skip
-
-_LIFECYCLE = {
-    "running": "Active",
-    "paused": "Suspended",
-    "stopped": "Offline",
-    "failed": "Offline",
-    "finished": "Offline",
-}
 
 
 def _outcome_item(outcome: Any) -> Item:

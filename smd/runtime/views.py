@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from smd.runtime.answers import MachineView
+from smd.runtime.answers import MachineView, lifecycle_of
 from smd.runtime.machine import Machine
 from smd.statechart.sequence import NOT_STARTED, action_of
 from smd.statechart.snapshot import ARMED, ENDED, SLEEPING, WAITING, WORKING, Sequence, Snapshot
 
-_LIFECYCLE = {"running": "Active", "paused": "Suspended"}
 _AT_REST = {"paused": "Paused", "stopped": "Stopped", "finished": "Stopped", "failed": "Error"}
 
 
@@ -19,7 +18,7 @@ def view_of(machine: Machine, pending: int = 0) -> MachineView:
     running = next((r for r in machine.running.values() if not r.task.done()), None)
     return MachineView(
         machine.name, machine.chart.label, machine.status, snapshot.configuration.leaf_ids if snapshot else (),
-        machine.since, machine.life, machine.version, machine.last_event, _LIFECYCLE.get(machine.status, "Offline"),
+        machine.since, machine.life, machine.version, machine.last_event, lifecycle_of(machine.status),
         operational(machine), machine.health, machine.error, machine.restarts, machine.parent, machine.origin,
         pending + len(machine.inbox),
         is_stuck(machine), running.type if running else None, waiting_for(machine), enabled_events(machine),
