@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from smd.errors import BusyError, StoreError
+from smd.errors import BusyError
 from smd.runtime import control, mishaps
 from smd.runtime.answers import Answer
 from smd.runtime.inbox import LIMIT, Inbox, Item, Reply, tell
@@ -131,18 +131,17 @@ class Machine:
         """Hand a turn to the store."""
         self.submitted = True
         self.turn = turn
-        self.supervisor.store.submit(turn).add_done_callback(self._ended)
+        self.supervisor.store.run(turn, self._ended)
 
     # --- after the commit ---------------------------------------------------------------------------------------
 
-    def _ended(self, future: asyncio.Future[Any]) -> None:
+    def _ended(self, result: Result | None, error: BaseException | None) -> None:
         turn, self.turn, self.submitted = self.turn, None, False
         if turn is None:
             return
-        error = future.exception() if not future.cancelled() else StoreError("cannot commit: the store is closing")
         if error is not None:
             mishaps.turn_failed(self, turn, error)
-        elif future.result() is not None:
+        elif result is not None:
             self.committed(turn)
 
     def committed(self, turn: Turn) -> None:

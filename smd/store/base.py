@@ -15,7 +15,7 @@ Promises, given by every implementation and checked by one conformance suite:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from smd.jobs import Job, NewJob
@@ -302,6 +302,10 @@ Recipe = Generator[Any, Any, Any]
 """Yields operations, receives their answers, returns the unit's result."""
 
 
+Ended = Callable[[Any, BaseException | None], None]
+"""Hears on the loop what a unit's recipe returned, or the error it ended with."""
+
+
 class Unit(Protocol):
     """One transaction to be."""
 
@@ -380,13 +384,16 @@ class Store(StoreQueries, Protocol):
     async def close(self) -> None:
         """Finish what was submitted, checkpoint, close. May be called twice."""
 
-    def submit(self, unit: Unit) -> asyncio.Future[Any]:
-        """Queue a unit; the future resolves, after the commit, with what its recipe returned.
+    def run(self, unit: Unit, ended: Ended) -> None:
+        """Queue a unit; `ended` is called after the commit, never before `run` returns.
 
-        Raises (in the future):
+        Errors it hears:
             StoreError: the commit failed; OutcomeUnknownError when it may have happened.
             SmdError: whatever the recipe or an operation raised; nothing of the unit is kept.
         """
+
+    def submit(self, unit: Unit) -> asyncio.Future[Any]:
+        """The same for those who await: a future, which may be cancelled; the unit goes on."""
 
 
 class StaleVersion(Exception):  # noqa: N818 - not an error of anybody: the machine re-reads its row

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from smd.errors import RequestError, StoreError
-from smd.store.base import Operation, Save, Unit
+from smd.store.base import Ended, Operation, Save, Unit
 
 GROUP_EVENTS = 200
 """Larger groups gain little and make the other machines wait: p99 rises with it."""
@@ -28,13 +29,11 @@ class Done(NamedTuple):
     error: BaseException | None = None
 
 
-Commit = Callable[[Sequence[Unit]], "asyncio.Future[list[Done]]"]
-"""Runs units in one transaction where it can; one Done each, in order."""
+Commit = Callable[[Sequence[Unit], Callable[[list[Done]], None]], None]
+"""Runs units in one transaction where it can; then calls back on the loop, later, with one Done each, in order."""
 
 Answer = Callable[[Operation], Any]
 """Gives the answer of an operation, inside the transaction."""
-
-_Waiting = tuple[Unit, "asyncio.Future[Any]"]
 
 
 class GroupCommit:
@@ -46,24 +45,19 @@ class GroupCommit:
     def __init__(self, commit: Commit, room: int = GROUP_EVENTS) -> None:
         self._commit = commit
         self._room = room
-        self._queue: deque[_Waiting] = deque()
-        self._running: list[_Waiting] = []
+        self._queue: deque[tuple[Unit, Ended]] = deque()
+        self._running: list[Ended] = []
         self._scheduled = False
         self._closed = False
         self._quiet: list[asyncio.Future[None]] = []
 
-    def submit(self, unit: Unit) -> asyncio.Future[Any]:
-        """Queue a unit. A caller that stops waiting cancels its future, not the unit."""
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[Any] = loop.create_future()
+    def run(self, unit: Unit, ended: Ended) -> None:
+        """See base.Store.run."""
         if self._closed:
-            future.set_exception(StoreError("cannot write: the store is closed"))
-            return future
-        self._queue.append((unit, future))
-        if not self._running and not self._scheduled:
-            self._scheduled = True
-            loop.call_soon(self._start)
-        return future
+            refuse(ended, "cannot write: the store is closed")
+            return
+        self._queue.append((unit, ended))
+        self._schedule()
 
     def refuse(self) -> None:
         """Take no more units."""
@@ -77,50 +71,74 @@ class GroupCommit:
             self._quiet.append(quiet)
             await quiet
 
+    def _schedule(self) -> None:
+        if self._queue and not self._running and not self._scheduled:
+            self._scheduled = True
+            asyncio.get_running_loop().call_soon(self._start)
+
     def _start(self) -> None:
+        """Begin the next group. A unit that takes no part in it hears so once the group is under way."""
         self._scheduled = False
         room = self._room
+        units: list[Unit] = []
+        left_out: list[tuple[Ended, Done]] = []
         while self._queue and room > 0:
-            unit, future = self._queue.popleft()
+            unit, ended = self._queue.popleft()
             try:
                 taken = unit.begin(min(room, max(LEAST_SHARE, room // (len(self._queue) + 1))))
             except Exception as error:  # noqa: BLE001 - whatever the unit raises is its submitter's to hear
-                _settle(future, Done(error=error))
+                left_out.append((ended, Done(error=error)))
                 continue
             if taken <= 0:
-                _settle(future, Done())
+                left_out.append((ended, Done()))
                 continue
             room -= taken
-            self._running.append((unit, future))
-        if self._running:
-            self._commit([unit for unit, _ in self._running]).add_done_callback(self._ended)
-        else:
-            self._tell_quiet()
+            units.append(unit)
+            self._running.append(ended)
+        if units:
+            self._commit(units, self._ended)
+        self._tell(left_out)
 
-    def _ended(self, commit: asyncio.Future[list[Done]]) -> None:
+    def _ended(self, ends: Sequence[Done]) -> None:
         group, self._running = self._running, []
         if self._queue:
             self._start()
-        broken = commit.exception()
-        ends = [Done(error=broken)] * len(group) if broken else commit.result()
-        for (_, future), done in zip(group, ends, strict=True):
-            _settle(future, done)
-        self._tell_quiet()
+        self._tell(zip(group, ends, strict=True))
 
-    def _tell_quiet(self) -> None:
+    def _tell(self, ends: Iterable[tuple[Ended, Done]]) -> None:
+        for ended, (value, error) in ends:
+            try:
+                ended(value, error)
+            except Exception as broken:  # noqa: BLE001 - one that is broken does not keep the others from hearing
+                told = {"message": "cannot tell of a commit", "exception": broken}
+                asyncio.get_running_loop().call_exception_handler(told)
+        self._schedule()
         if not self._queue and not self._running:
             for quiet in self._quiet:
-                _settle(quiet, Done())
+                settle(quiet, None, None)
             self._quiet.clear()
 
 
-def _settle(future: asyncio.Future[Any], done: Done) -> None:
+def refuse(ended: Ended, why: str) -> None:
+    """Tell that a unit was not even queued."""
+    asyncio.get_running_loop().call_soon(ended, None, StoreError(why))
+
+
+def submitted(run: Callable[[Unit, Ended], None], unit: Unit) -> asyncio.Future[Any]:
+    """See base.Store.submit."""
+    future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+    run(unit, partial(settle, future))
+    return future
+
+
+def settle(future: asyncio.Future[Any], value: Any, error: BaseException | None) -> None:
+    """Resolve a future, unless whoever waited has gone."""
     if future.done():
         return
-    if done.error is not None:
-        future.set_exception(done.error)
+    if error is not None:
+        future.set_exception(error)
     else:
-        future.set_result(done.value)
+        future.set_result(value)
 
 
 def drive(unit: Unit, answer: Answer) -> Any:

@@ -12,8 +12,8 @@ from uuid import uuid4
 from smd.errors import StoreError
 from smd.jobs import Job
 from smd.statechart.event import Event
-from smd.store.base import JournalRow, MachineRow, Unit
-from smd.store.group import GROUP_EVENTS, Done, GroupCommit, drive
+from smd.store.base import Ended, JournalRow, MachineRow, Unit
+from smd.store.group import GROUP_EVENTS, Done, GroupCommit, drive, refuse, submitted
 from smd.store.rows import TAKEN, job_row, journal_row, storable
 from smd.store.rules import PENDING_LIMIT
 from smd.store.tables import Tables
@@ -46,20 +46,21 @@ class MemoryStore:
         await self._groups.close()
         self._open = False
 
+    def run(self, unit: Unit, ended: Ended) -> None:
+        """See base.Store.run."""
+        if self._open:
+            self._groups.run(unit, ended)
+        else:
+            refuse(ended, "cannot write: the store is not open")
+
     def submit(self, unit: Unit) -> asyncio.Future[Any]:
         """See base.Store.submit."""
-        if not self._open:
-            refused: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-            refused.set_exception(StoreError("cannot write: the store is not open"))
-            return refused
-        return self._groups.submit(unit)
+        return submitted(self.run, unit)
 
-    def _commit(self, units: Sequence[Unit]) -> asyncio.Future[list[Done]]:
-        future: asyncio.Future[list[Done]] = asyncio.get_running_loop().create_future()
-        future.set_result([self._run(unit) for unit in units])
-        return future
+    def _commit(self, units: Sequence[Unit], ended: Callable[[list[Done]], None]) -> None:
+        asyncio.get_running_loop().call_soon(ended, [self._alone(unit) for unit in units])
 
-    def _run(self, unit: Unit) -> Done:
+    def _alone(self, unit: Unit) -> Done:
         try:
             end = Done(drive(unit, self._operations.answer))
         except BaseException as error:  # noqa: BLE001 - a unit's bug is its submitter's to hear, and nobody else's

@@ -17,8 +17,8 @@ from urllib.parse import quote
 import aiosqlite
 
 from smd.errors import SettingsError, StoreError
-from smd.store.base import Unit
-from smd.store.group import GROUP_EVENTS, Done, GroupCommit
+from smd.store.base import Ended, Unit
+from smd.store.group import GROUP_EVENTS, Done, GroupCommit, refuse, submitted
 from smd.store.lock import LockFile
 from smd.store.migrate import migrate
 from smd.store.reading import Columns, Reading
@@ -59,8 +59,8 @@ class _Thread(aiosqlite.Connection):
         self._tx.put_nowait((future, function))
         return future
 
-    def after(self, function: Callable[[], object]) -> None:
-        """From within the thread: run `function` once the present call's result is on its way."""
+    def hand(self, function: Callable[[], object]) -> None:
+        """Run `function`, which itself sees to its result, after all called before."""
         self._tx.put_nowait((None, function))
 
     async def opened(self) -> None:
@@ -192,18 +192,21 @@ class SqliteStore(Reading):
 
     # --- writing and reading --------------------------------------------------------------------------------------
 
+    def run(self, unit: Unit, ended: Ended) -> None:
+        """See base.Store.run."""
+        if self._writer is None:
+            refuse(ended, f"cannot write {self._path}: the store is not open")
+        else:
+            self._groups.run(unit, ended)
+
     def submit(self, unit: Unit) -> asyncio.Future[Any]:
         """See base.Store.submit."""
-        if self._writer is None:
-            refused: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-            refused.set_exception(StoreError(f"cannot write {self._path}: the store is not open"))
-            return refused
-        return self._groups.submit(unit)
+        return submitted(self.run, unit)
 
-    def _commit(self, units: Sequence[Unit]) -> asyncio.Future[list[Done]]:
+    def _commit(self, units: Sequence[Unit], ended: Callable[[list[Done]], None]) -> None:
         writer, writing = self._writer, self._writing
         assert writer is not None and writing is not None  # noqa: PT018, S101 - closing waits for the last group
-        return writer.call(partial(_run, writer, writing, units))
+        writer.hand(partial(_run, writing, units, asyncio.get_running_loop(), ended))
 
     async def rows(self, sql: str, values: Sequence[Any], make: Callable[[Columns], T]) -> list[T]:
         """See Reading.rows.
@@ -221,11 +224,15 @@ class SqliteStore(Reading):
             raise unstorable(error) from error
 
 
-def _run(writer: _Thread, writing: Writing, units: Sequence[Unit]) -> list[Done]:
-    ends = writing.run(units)
-    # After the answers have left, before the next group.
-    writer.after(writing.checkpoint_if_due)
-    return ends
+def _run(
+    writing: Writing, units: Sequence[Unit], loop: asyncio.AbstractEventLoop, ended: Callable[[list[Done]], None]
+) -> None:
+    try:
+        ends = writing.run(units)
+    except BaseException as broken:  # noqa: BLE001 - the writer's bug is told to those it concerns
+        ends = [Done(error=broken)] * len(units)
+    loop.call_soon_threadsafe(ended, ends)
+    writing.checkpoint_if_due()
 
 
 def _read(reader: _Thread, sql: str, values: Sequence[Any], make: Callable[[Columns], T]) -> list[T]:

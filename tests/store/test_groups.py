@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from smd.errors import NotFoundError, StoreError
 from smd.jobs import NewJob
 from smd.statechart.event import Event
 from smd.store.base import AddJob, Enqueue, PutChart, StaleVersion, Store
-from smd.store.group import Done, GroupCommit
+from smd.store.group import Done, GroupCommit, submitted
 from tests.store.units import Steps, add_machines, ask, asking, saving, took
 
 pytestmark = pytest.mark.asyncio
@@ -129,15 +130,14 @@ class ByHand:
 
     def __init__(self) -> None:
         self.groups: list[list[Any]] = []
-        self.ends: list[asyncio.Future[list[Done]]] = []
+        self.ends: list[Callable[[list[Done]], None]] = []
 
-    def __call__(self, units: Any) -> asyncio.Future[list[Done]]:
+    def __call__(self, units: Any, ended: Callable[[list[Done]], None]) -> None:
         self.groups.append(list(units))
-        self.ends.append(asyncio.get_running_loop().create_future())
-        return self.ends[-1]
+        self.ends.append(ended)
 
-    def end(self, at: int) -> None:
-        self.ends[at].set_result([Done(unit) for unit in self.groups[at]])
+    def end(self, at: int, error: BaseException | None = None) -> None:
+        self.ends[at]([Done(unit, error) for unit in self.groups[at]])
 
 
 async def test_next_group_starts_before_the_answers() -> None:
@@ -145,12 +145,17 @@ async def test_next_group_starts_before_the_answers() -> None:
     commit = ByHand()
     groups = GroupCommit(commit)
     first, *rest = (asking() for _ in range(4))
-    answered = groups.submit(first)
+    answered: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
     seen: list[int] = []
-    answered.add_done_callback(lambda _: seen.append(len(commit.groups)))
+
+    def hears(value: Any, _error: BaseException | None) -> None:
+        seen.append(len(commit.groups))
+        answered.set_result(value)
+
+    groups.run(first, hears)
     await asyncio.sleep(0)
     assert commit.groups == [[first]]
-    waiting = [groups.submit(unit) for unit in rest]
+    waiting = [submitted(groups.run, unit) for unit in rest]
     await asyncio.sleep(0)
     assert len(commit.groups) == 1
     commit.end(0)
@@ -167,7 +172,7 @@ async def test_group_is_bounded() -> None:
     commit = ByHand()
     groups = GroupCommit(commit, room=20)
     units = [Steps(asking().recipe, events=count) for count in (15, 30, 9, 7, 1)]
-    futures = [groups.submit(unit) for unit in units]
+    futures = [submitted(groups.run, unit) for unit in units]
     await asyncio.sleep(0)
     assert [unit.rooms for unit in units] == [[16], [5], [], [], []]
     commit.end(0)
@@ -181,10 +186,10 @@ async def test_broken_commit_is_told_to_all() -> None:
     """If the commit itself breaks down, everyone in the group hears of it and the next group starts."""
     commit = ByHand()
     groups = GroupCommit(commit)
-    first = groups.submit(asking())
+    first = submitted(groups.run, asking())
     await asyncio.sleep(0)
-    second = groups.submit(asking())
-    commit.ends[0].set_exception(MemoryError())
+    second = submitted(groups.run, asking())
+    commit.end(0, MemoryError())
     with pytest.raises(MemoryError):
         await first
     commit.end(1)
@@ -202,6 +207,27 @@ async def test_what_is_ready_together_shares_the_room() -> None:
 
     groups = GroupCommit(commit, room=200)
     for _ in range(4):
-        groups.submit(Greedy(failing(RuntimeError("never")).recipe))
+        submitted(groups.run, Greedy(failing(RuntimeError("never")).recipe))
     await asyncio.sleep(0)
     assert rooms == [50, 50, 50, 50]
+
+
+async def test_broken_hearer_keeps_nobody_from_hearing() -> None:
+    """What goes wrong in one unit's callback is the loop's to report; the others of the group hear, work goes on."""
+    commit, reported = ByHand(), []
+    asyncio.get_running_loop().set_exception_handler(lambda _, told: reported.append(told["exception"]))
+    groups = GroupCommit(commit)
+
+    def breaks(_value: Any, _error: BaseException | None) -> None:
+        raise ValueError("mine")
+
+    groups.run(asking(), breaks)
+    other = submitted(groups.run, asking())
+    await asyncio.sleep(0)
+    commit.end(0)
+    await other
+    assert [str(error) for error in reported] == ["mine"]
+    last = submitted(groups.run, asking())
+    await asyncio.sleep(0)
+    commit.end(1)
+    await last
