@@ -1,6 +1,6 @@
 """Configurations: the sets of states a machine can be in, made once each and shared by all machines of a chart.
 
-A configuration carries what selection and microsteps have already computed for it (see `plan.py`).
+A configuration carries what selection and microsteps have already computed for it (see `plan.py`, `course.py`).
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from smd.errors import ChartError
 from smd.statechart.model import COMPOUND, FINAL, PARALLEL, State, Statechart
 
 if TYPE_CHECKING:
+    from smd.statechart.course import Course
     from smd.statechart.model import Transition
     from smd.statechart.plan import Microstep, Plan
 
@@ -27,7 +28,8 @@ class Configuration:
         sequenced: active states that have actions to run.
     """
 
-    __slots__ = ("eventless", "ids", "label", "leaf_ids", "leaves", "microsteps", "plans", "sequenced", "states")
+    __slots__ = ("courses", "eventless", "ids", "label", "leaf_ids", "leaves", "microsteps", "plans", "sequenced",
+                 "states")  # fmt: skip
 
     def __init__(self, states: tuple[State, ...]) -> None:
         self.states = states
@@ -38,6 +40,7 @@ class Configuration:
         self.eventless = any(not t.events for s in states for t in s.transitions)
         self.sequenced = tuple(s for s in states if s.sequence or s.heads)
         self.plans: dict[object, Plan] = {}
+        self.courses: dict[object, Course | None] = {}
         self.microsteps: dict[tuple[Transition, ...], Microstep] = {}
 
     def __repr__(self) -> str:

@@ -15,7 +15,8 @@ What smd adds:
 4. Everything is a value. Nothing here reads a clock, a file or the network; `now` is an argument and ids derive from
    the snapshot's counters. The same arguments give the same step, which is what makes replay and recovery possible.
 
-Steps that are pure changes of the context take a short cut (`fast.py`), which gives the same.
+Steps that are pure changes of the context (`fast.py`) and answers of actions after which nothing depends on data
+(`course.py`) take short cuts, which give the same.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from smd.errors import ActionError
 from smd.statechart import outcome, sequence
 from smd.statechart.configuration import configuration_of
 from smd.statechart.content import BLOCK_LIMIT, Operation, compiled
+from smd.statechart.course import course_step
 from smd.statechart.effects import DEFERRED, IGNORED, STALE, TAKEN, Send, Warn
 from smd.statechart.event import Event, Hold, Outcome
 from smd.statechart.expression import ExpressionError
@@ -88,12 +90,13 @@ def macrostep(chart: Statechart, snapshot: Snapshot, event: Event, now: float) -
     Raises:
         MachineError: the step does not end. The caller keeps the old snapshot.
     """
-    plan = snapshot.configuration.plans.get(event.type)
-    if plan is not None and event.outcome is None and not event.timer and snapshot.status == RUNNING:
-        step = simple_step(chart, snapshot, event, plan)
-        if step is not None:
-            return step
-    return full_step(chart, snapshot, event, now)
+    step = None
+    if event.outcome is not None:
+        step = course_step(chart, snapshot, event, event.outcome, now)
+    elif not event.timer and snapshot.status == RUNNING:
+        plan = snapshot.configuration.plans.get(event.type)
+        step = simple_step(chart, snapshot, event, plan) if plan is not None else None
+    return step or full_step(chart, snapshot, event, now)
 
 
 def resettle(chart: Statechart, snapshot: Snapshot, event: Event, now: float) -> Step:

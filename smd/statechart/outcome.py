@@ -86,7 +86,7 @@ def receive(run: Run, outcome: Outcome, payload: Any) -> Received:
     else:
         return Received(False)
     action = action_of(run.chart, record)
-    _take_jobs(run, record, outcome)
+    take_jobs(run, record, outcome)
     run.patch(outcome.patch)
     given = _empty(run, record, action, outcome) if outcome.empty else _apply(run, record, action, outcome)
     if given is not None and payload is not None:
@@ -94,7 +94,8 @@ def receive(run: Run, outcome: Outcome, payload: Any) -> Received:
     return Received(True, given)
 
 
-def _take_jobs(run: Run, record: Sequence, outcome: Outcome) -> None:
+def take_jobs(run: Run, record: Sequence, outcome: Outcome) -> None:
+    """Change what the machine holds: out with jobs that are settled, in with one that was claimed."""
     if outcome.settled:
         run.held = tuple([h for h in run.held if h.job_id not in outcome.settled])
     if outcome.hold is not None:

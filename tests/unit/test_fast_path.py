@@ -1,4 +1,4 @@
-"""The short cut gives what the full algorithm gives, and copies of a snapshot through JSON step alike."""
+"""The short cuts give what the full algorithm gives, and copies of a snapshot through JSON step alike."""
 
 from __future__ import annotations
 
@@ -10,9 +10,13 @@ from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
 from smd.errors import MachineError
-from smd.statechart.event import Event
+from smd.statechart.course import course_step
+from smd.statechart.event import Event, Hold, Outcome
 from smd.statechart.interpreter import full_step, macrostep
+from smd.statechart.sequence import action_of, key_of
+from smd.statechart.snapshot import ASKING, WAITING, WORKING, Snapshot
 from smd.statechart.snapshot_json import from_plain, to_plain
+from smd.statechart.step import Step
 from tests.lab import Lab, chart_of
 
 EVENTS = ["a", "b", "c"]
@@ -78,11 +82,131 @@ def test_the_short_cut_gives_the_same_step(plain: dict[str, Any], events: list[t
             return
         for _ in range(2):  # the second time the plans are remembered
             step = macrostep(chart, snapshot, event, 5.0)
-        assert to_plain(step.snapshot) == to_plain(full.snapshot)
-        assert (step.disposition, step.code, step.taken, step.effects) == (
-            full.disposition,
-            full.code,
-            full.taken,
-            full.effects,
-        )
+        same(step, full)
         snapshot = from_plain(chart, to_plain(step.snapshot))
+
+
+def same(step: Step, full: Step) -> None:
+    assert to_plain(step.snapshot) == to_plain(full.snapshot)
+    assert step[1:] == full[1:]
+
+
+# --- answers of actions -------------------------------------------------------------------------------------------
+
+LASTING: list[dict[str, Any]] = [
+    {"type": "check_database_queue", "success": "a"},
+    {"type": "claim_job", "success": "b"},
+    {"type": "run", "argv": ["true"], "success": "a"},
+    {"type": "run", "argv": ["true"], "success": "c", "error": "b"},
+    {"type": "wait_for_jobs", "success": "b"},
+    {"type": "check_events", "event_types": ["c"], "success": "a"},
+    {"type": "sleep", "duration": 1},
+]
+AT_ONCE: list[dict[str, Any]] = [
+    {"type": "set_context", "key": "n", "value": "{n}", "success": "b"},
+    {"type": "set_context", "key": "who", "value": "{machine_name}/{current_state}/{event_data.type}"},
+    {"type": "set_context", "key": "e", "value": "{event.type}", "success": "a"},
+    {"type": "assign", "set": {"n": "context.n + 1"}, "success": "c"},
+    {"type": "assign", "set": {"here": "in_state('s1')", "v": "machine.version"}},
+    {"type": "assign", "set": {"z": "context.none"}, "success": "c"},
+    {"type": "pop_from_list", "list_key": "l", "store_as": "x", "success": "a", "empty": "b"},
+    {"type": "log", "message": "{n} in {current_state}", "success": "b"},
+    {"type": "raise", "event": "c", "success": "a"},
+    {"type": "send_event", "target_machine": "o", "event_type": "e", "payload": {"n": "{n}"}, "success": "c"},
+]
+
+
+@st.composite
+def working_charts(draw: st.DrawFn) -> dict[str, Any]:
+    names = ["s1", "s2", "s3", "c1", "c2"]
+
+    def state() -> dict[str, Any]:
+        actions = draw(st.lists(st.sampled_from(AT_ONCE), max_size=2))
+        if draw(st.integers(0, 3)):
+            actions += draw(st.lists(st.sampled_from(LASTING), min_size=1, max_size=2))
+        made: dict[str, Any] = {"on": {}, "actions": actions}
+        for event in draw(st.lists(st.sampled_from(EVENTS), unique=True, max_size=3)):
+            row: dict[str, Any] = {"to": draw(st.sampled_from(names))}
+            if draw(st.integers(0, 3)) == 0:
+                row["actions"] = [draw(st.sampled_from(ACTIONS))]
+            if draw(st.integers(0, 4)) == 0:
+                row["if"] = draw(st.sampled_from(GUARDS))
+            made["on"][event] = [row]
+        if draw(st.integers(0, 5)) == 0:
+            made[draw(st.sampled_from(["entry", "exit"]))] = [draw(st.sampled_from(ACTIONS))]
+        return made
+
+    inner = {"on": {"b": "s1"}, "states": {"c1": state(), "c2": state()}}
+    if draw(st.booleans()):
+        inner["actions"] = [draw(st.sampled_from([*AT_ONCE, *LASTING]))]
+    states = {"s1": state(), "s2": state(), "s3": state(), "c": inner}
+    return {"machine": "m", "context": {"n": 0, "l": [1]}, "initial": draw(st.sampled_from(names)), "states": states}
+
+
+def answered(draw: Any, snapshot: Snapshot, actions: Any) -> Event | None:
+    """An answer to one of the open actions; None when none is open."""
+    records = [r for r in snapshot.sequences if r.phase in {ASKING, WAITING, WORKING}]
+    if not records:
+        return None
+    record = draw(st.sampled_from(records))
+    name = draw(st.sampled_from([actions(record).events.get("success"), *EVENTS, None]))
+    patch = draw(st.sampled_from([(), (("set", ("n",), 3),), (("unset", ("x",)), ("set", ("m", "k"), "v"))]))
+    hold = Hold("j", 1, auto=True) if record.phase == ASKING and draw(st.booleans()) else None
+    ok = draw(st.integers(0, 9)) > 0
+    outcome = Outcome(
+        key_of(snapshot, record), record.attempt, ok, name, patch, hold=hold, settled=("j",) if hold else (),
+        empty=ok and hold is None and record.phase == ASKING and draw(st.booleans()), error=None if ok else "broke",
+    )  # fmt: skip
+    return Event(name or "smd.outcome", {}, source="action", outcome=outcome)
+
+
+@settings(max_examples=150, deadline=None)
+@given(working_charts(), st.data())
+def test_answers_take_the_same_course(plain: dict[str, Any], data: st.DataObject) -> None:
+    chart = chart_of(json.dumps(plain))
+    try:
+        snapshot = Lab(chart).snapshot
+    except MachineError:
+        reject()
+    for number in range(8):
+        event = answered(data.draw, snapshot, lambda record: action_of(chart, record))
+        if event is None or number % 5 == 4:
+            event = Event(data.draw(st.sampled_from(EVENTS)), {"x": number})
+        try:
+            full = full_step(chart, snapshot, event, 5.0)
+        except MachineError:
+            with pytest.raises(MachineError):
+                macrostep(chart, snapshot, event, 5.0)
+            return
+        for _ in range(2):
+            step = macrostep(chart, snapshot, event, 5.0)
+        same(step, full)
+        snapshot = from_plain(chart, to_plain(step.snapshot))
+
+
+ROUND = """
+machine: m
+initial: waiting
+states:
+  waiting: {actions: [{type: check_database_queue}], on: {new_job: working}}
+  working:
+    entry: [{type: log, message: "{id}"}]
+    actions: [{type: set_context, key: last, value: "{id}", success: job_done}]
+    on: {job_done: waiting}
+"""
+
+
+def test_a_worker_s_round_is_a_course() -> None:
+    """The round that every worker makes is one that can be foreseen, or the short cut is none."""
+    lab = Lab(ROUND)
+    for number in range(3):
+        (record,) = lab.snapshot.sequences
+        job = (("set", ("current_job",), {"id": f"j{number}", "job_id": f"j{number}"}),)
+        answer = Outcome(key_of(lab.snapshot, record), 1, True, "new_job", job, hold=Hold(f"j{number}", 1, auto=True))
+        event = Event("new_job", {}, source="action", outcome=answer)
+        step = course_step(lab.chart, lab.snapshot, event, answer, 5.0)
+        assert step is not None
+        same(step, full_step(lab.chart, lab.snapshot, event, 5.0))
+        lab.answer(answer)
+    assert lab.context["last"] == "j2"
+    assert lab.logs == ["j0", "j1", "j2"]
