@@ -12,18 +12,12 @@ from smd.actions.values import path_of, setting
 from smd.errors import ActionError
 from smd.jobs import Job, NewJob
 from smd.jobs.job import ENDED, JobStatus
+from smd.statechart.context import CURRENT_JOB
 from smd.statechart.event import Hold, Outcome
 from smd.statechart.template import MISSING
 from smd.store.base import AddJob, ClaimJob, JobStates, PendingJobs, SettleJob
 
 Asking = Generator[Any, Any, Outcome]
-
-CURRENT_JOB = "current_job"
-ENGINE_KEYS = frozenset((
-    "machine_name", "current_state", "event_data", "event", "payload", "config", CURRENT_JOB, "job_model",
-    "last_error", "last_error_action", "last_error_command", "last_error_exit_code",
-))  # fmt: skip
-"""Top-level keys that job data never sets."""
 
 _OPEN = re.compile(r"\{[A-Za-z_][^{}]*\}\Z")
 _LARGEST = 2**63 - 1
@@ -81,9 +75,7 @@ def _claimed(call: Call, job: Job, settled: tuple[str, ...], key: str, *, auto: 
     hold = Hold(job.job_id, job.epoch, auto)
     if key != CURRENT_JOB:
         return call.done(patch=(("set", path_of(key), job_value(job)),), hold=hold, settled=settled)
-    claimed = ("set", (CURRENT_JOB,), job_value(job))
-    patch = (*_forget_previous(call.context), claimed, *setting(_promoted(job)))
-    return call.done(patch=patch, hold=hold, settled=settled)
+    return call.done(patch=(("claim", (CURRENT_JOB,), job_value(job)),), hold=hold, settled=settled)
 
 
 def job_value(job: Job) -> dict[str, Any]:
@@ -92,28 +84,6 @@ def job_value(job: Job) -> dict[str, Any]:
         "id": job.job_id, "job_id": job.job_id, "source_job_id": job.source_job_id, "job_type": job.job_type,
         "data": job.data, "priority": job.priority,
     }  # fmt: skip
-
-
-def _promoted(job: Job) -> dict[str, Any]:
-    """What of a job stands at the top level of the context: its ids and its data, if that is a map."""
-    data = job.data if isinstance(job.data, dict) else {}
-    own = {"id": job.job_id, "job_id": job.job_id, "source_job_id": job.source_job_id, "job_type": job.job_type}
-    given = {**own, **data}
-    return {key: value for key, value in given.items() if value is not None and key not in ENGINE_KEYS}
-
-
-def _forget_previous(context: dict[str, Any]) -> list[tuple[Any, ...]]:
-    """Remove what the job before put at the top level and nothing has changed since."""
-    previous = context.get(CURRENT_JOB)
-    if not isinstance(previous, dict):
-        return []
-    data = previous.get("data")
-    left = {**(data if isinstance(data, dict) else {}), "source_job_id": previous.get("source_job_id")}
-    return [
-        ("unset", (key,))
-        for key, value in left.items()
-        if value is not None and key not in ENGINE_KEYS and key in context and context[key] == value
-    ]
 
 
 # --- looking and waiting ----------------------------------------------------------------------------------------------

@@ -9,7 +9,15 @@ from smd.errors import ActionError
 
 Path = tuple[str, ...]
 Change = tuple[Any, ...]
-"""`("set", path, value)` or `("unset", path)`."""
+"""`("set", path, value)`, `("unset", path)` or `("claim", path, job)`."""
+
+CURRENT_JOB = "current_job"
+ENGINE_KEYS = frozenset((
+    "machine_name", "current_state", "event_data", "event", "payload", "config", CURRENT_JOB, "job_model",
+    "last_error", "last_error_action", "last_error_command", "last_error_exit_code",
+))  # fmt: skip
+"""Top-level keys that job data never sets."""
+_JOB_KEYS = ("id", "job_id", "source_job_id", "job_type")
 
 
 def split(key: str) -> Path:
@@ -58,18 +66,41 @@ def apply_patch(context: dict[str, Any], patch: Iterable[Change]) -> dict[str, A
     """
     owned = False
     for change in patch:
-        path = tuple(change[1])
+        verb, path = change[0], tuple(change[1])
         if len(path) > 1:
-            context = set_path(context, path, change[2]) if change[0] == "set" else unset_path(context, path)
-            owned = owned or change[0] == "set"
+            context = set_path(context, path, change[2]) if verb == "set" else unset_path(context, path)
+            owned = owned or verb == "set"
             continue
         if not owned:
             context, owned = context.copy(), True
-        if change[0] == "set":
+        if verb == "set":
             context[path[0]] = change[2]
+        elif verb == "claim":
+            _claim(context, path[0], change[2])
         else:
             context.pop(path[0], None)
     return context
+
+
+def _claim(context: dict[str, Any], key: str, job: dict[str, Any]) -> None:
+    """Put a job under `key`, and its ids and its data (if a map) at the top, where the job before leaves.
+
+    Of the job before goes what nothing has changed since.
+    """
+    before = context.get(key)
+    if isinstance(before, dict):
+        left = {**_data(before), "source_job_id": before.get("source_job_id")}
+        for name, value in left.items():
+            if value is not None and name not in ENGINE_KEYS and name in context and context[name] == value:
+                del context[name]
+    context[key] = job
+    given = {**{name: job.get(name) for name in _JOB_KEYS}, **_data(job)}
+    context.update({name: value for name, value in given.items() if value is not None and name not in ENGINE_KEYS})
+
+
+def _data(job: dict[str, Any]) -> dict[str, Any]:
+    data = job.get("data")
+    return data if isinstance(data, dict) else {}
 
 
 def difference(old: dict[str, Any], new: dict[str, Any], prefix: Path = ()) -> tuple[Change, ...]:

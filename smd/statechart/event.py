@@ -32,7 +32,7 @@ class Outcome(NamedTuple):
 
     Attributes:
         event: the event type it answers with; None when the action says nothing.
-        patch: changes of the context, in order: `("set", path, value)` or `("unset", path)`.
+        patch: changes of the context, in order (see `context.Change`).
         empty: nothing was there (no job, no event); may wait instead of answering.
         hold: a job this answer hands to the machine.
         settled: ids of jobs that are no longer held after it.
