@@ -43,6 +43,9 @@ class Call:
         output: called with (stream name, bytes) as output arrives, for the full log.
     """
 
+    __slots__ = ("action", "attempt", "context", "event", "full_key", "held", "key", "life", "log", "lookup", "machine",
+                 "now", "output", "params", "region", "state", "work_folder")  # fmt: skip
+
     def __init__(
         self,
         *,

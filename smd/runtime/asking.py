@@ -14,7 +14,7 @@ from smd.runtime import control
 from smd.runtime.charts import check_name
 from smd.statechart.event import HIGH, Event, Outcome
 from smd.statechart.expression import ExpressionError
-from smd.statechart.model import Action, Statechart, region_of
+from smd.statechart.model import Action, Statechart
 from smd.statechart.scope import Lookup, lookup_in
 from smd.statechart.sequence import action_of, key_of
 from smd.statechart.snapshot import Sequence, Snapshot
@@ -67,7 +67,7 @@ def call_for(machine: Machine, chart: Statechart, snapshot: Snapshot, record: Se
         full_key=f"{machine.supervisor.store_id}/{key}", attempt=record.attempt, action=action,
         params=params if isinstance(params, dict) else {}, context=snapshot.context, event=record.event, lookup=look,
         held=snapshot.held, now=now, work_folder=machine.work_folder, log=machine.log, output=machine.output,
-        region=region_of(chart.states[record.state]),
+        region=chart.states[record.state].region,
     )  # fmt: skip
 
 

@@ -82,8 +82,9 @@ class Queue:
             self.changes += 1
             if status == JobStatus.AVAILABLE:
                 self._wake_taker(job)
-            for machine in list(self._trackers.get(job.job_id, {}).values()):
-                machine.nudge()
+            if self._trackers:
+                for machine in list(self._trackers.get(job.job_id, {}).values()):
+                    machine.nudge()
 
     def events_waiting(self) -> None:
         """Events were put by for some machine: those who look at others' events look again."""

@@ -22,7 +22,7 @@ from smd.statechart.event import Event
 from smd.statechart.model import Statechart
 from smd.statechart.sequence import pending
 from smd.statechart.snapshot import ARMED, FINISHED, WAITING, Sequence
-from smd.statechart.snapshot_json import outcome_to_plain, to_plain
+from smd.statechart.snapshot_json import to_plain
 from smd.statechart.step import Step
 from smd.store.base import Consumed, Enqueue, Record, Save, Saved, Seen, SettleJob
 
@@ -309,21 +309,13 @@ class Turn:
         self, item: Item, disposition: str, before: str, after: str, *, error: str | None = None, detail: Any = None,
         answer: Answer | None = None, code: str = "",
     ) -> None:  # fmt: skip
-        event = item.event
-        more: dict[str, Any] | None = detail
-        if event.outcome is not None or event.timer or code:
-            more = dict(detail or {})
-            if event.outcome is not None:
-                more["outcome"] = outcome_to_plain(event.outcome)
-            if event.timer:
-                more["timer"] = event.timer
-            if code:
-                more["code"] = code
+        if code:
+            detail = {**(detail or {}), "code": code}
         plain = answer.plain() if item.client and answer is not None else None
         result = self.result
         result.version += 1
         result.consumed.append(
-            Consumed(event, item.seq, disposition, self.now, before, after, error, more, item.client, plain)
+            Consumed(item.event, item.seq, disposition, self.now, before, after, error, detail, item.client, plain)
         )
 
     # --- the store's answers ------------------------------------------------------------------------------------

@@ -115,10 +115,10 @@ def _follow(run: Run, course: Course, led: Event | None) -> bool:
 def _records(course: Course, record: Sequence, entry: int) -> tuple[Sequence, ...]:
     if course.state is None:
         return ()
+    led = record.event if course.phase != ENDED else None
     if course.entry:
-        record = Sequence(course.state, entry + course.entry, event=record.event)
-    record = record.moved(course.index, course.phase)
-    return (record._replace(event=None) if course.phase == ENDED else record,)
+        return (Sequence(course.state, entry + course.entry, course.index, 1, course.phase, led),)
+    return (record.moved(course.index, course.phase)._replace(event=led),)
 
 
 def _course(chart: Statechart, configuration: Configuration, record: Sequence, answer: str | None) -> Course | None:

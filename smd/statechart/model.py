@@ -139,11 +139,12 @@ class State:
         sequence: the actions run while in the state. `heads` are lasting actions of the transitions that lead
             here, by transition; they run before the sequence.
         terminal_on_stop: entering it by the event `stop` ends the machine (flat files).
+        region: id of the part of the innermost parallel state that it lies in; empty outside parallel states.
         digest: hash of the definition, to tell a changed state on reload.
     """
 
     __slots__ = ("ancestors", "at", "busy", "children", "digest", "donedata", "entry", "exit", "heads", "id", "initial",
-                 "initial_content", "kind", "order", "parent", "sequence", "terminal_on_stop", "timers",
+                 "initial_content", "kind", "order", "parent", "region", "sequence", "terminal_on_stop", "timers",
                  "transitions")  # fmt: skip
 
     def __init__(self, id: str, kind: str, parent: State | None = None) -> None:  # noqa: A002 - SCXML's word
@@ -166,6 +167,7 @@ class State:
         self.at = ""
         self.order = 0
         self.ancestors: tuple[State, ...] = ()
+        self.region = ""
         if parent is not None:
             parent.children.append(self)
 
@@ -181,14 +183,6 @@ class State:
 
     def __repr__(self) -> str:
         return f"<State {self.id}>"
-
-
-def region_of(state: State) -> str:
-    """The part of the innermost parallel state that a state lies in; empty outside parallel states."""
-    for inner in (state, *state.ancestors):
-        if inner.parent is not None and inner.parent.kind == PARALLEL:
-            return inner.id
-    return ""
 
 
 class EventSpec(NamedTuple):
@@ -264,6 +258,8 @@ class Statechart:
         state.order = counter[0]
         counter[0] += 1
         state.ancestors = ancestors
+        if state.parent is not None:
+            state.region = state.id if state.parent.kind == PARALLEL else state.parent.region
         self.states[state.id] = state
         for child in state.children:
             self._number(child, (state, *ancestors), counter)

@@ -10,7 +10,7 @@ from smd.statechart.configuration import Configuration
 from smd.statechart.context import Change, apply_patch
 from smd.statechart.effects import Effect, Taken, Warn
 from smd.statechart.event import Event, Hold
-from smd.statechart.model import Statechart, region_of
+from smd.statechart.model import Statechart
 from smd.statechart.scope import Lookup, Moment, lookup_in
 from smd.statechart.snapshot import NO_LOOP, Sequence, Snapshot, Timer
 
@@ -130,8 +130,8 @@ class Run:
             )  # fmt: skip
 
     def region(self, state_id: str) -> str:
-        """See `model.region_of`."""
-        return region_of(self.chart.states[state_id])
+        """See `State.region`."""
+        return self.chart.states[state_id].region
 
     def mark_failed(self, state_id: str) -> None:
         """An action of this state failed or was cancelled: jobs taken in its region are no longer well."""

@@ -79,7 +79,7 @@ def lookup_in(
         if head in _JOB_WORDS and isinstance(job, dict):
             known = job.get("job_id", job.get("id")) if head in {"id", "job_id"} else job.get(head)
             if known is not None:
-                return walk({head: known}, parts)
+                return walk(known, parts[1:])
         if head in context:
             return walk(context, parts)
         data = job.get("data") if isinstance(job, dict) else None

@@ -132,13 +132,15 @@ class Placeholder:
 class Template:
     """A compiled JSON value.
 
-    `constant` tells that it has no placeholder; `paths` are those it looks up; `value` is what was written.
+    `constant` tells that it has no placeholder; `paths` are those it looks up; `value` is what was written;
+    `parts` are the templates of a map's values.
     """
 
     constant: bool
     paths: frozenset[Path]
     _render: Callable[[Lookup], Any] = field(repr=False)
     value: Any = field(default=None, repr=False)
+    parts: dict[str, Template] = field(default_factory=dict, repr=False)
 
     def render(self, lookup: Lookup) -> Any:
         """The value with each placeholder replaced; `lookup(path)` gives a JSON value or MISSING.
@@ -210,7 +212,7 @@ def _compiled(value: object, fallback: bool, depth: int) -> Template:  # noqa: F
     if isinstance(value, dict):
         parts = {key: _compiled(each, fallback, depth + 1) for key, each in value.items()}
         if any(not part.constant for part in parts.values()):
-            return _mapping(parts)
+            return _mapping(parts, value)
     elif isinstance(value, list):
         items = [_compiled(each, fallback, depth + 1) for each in value]
         if any(not item.constant for item in items):
@@ -219,9 +221,17 @@ def _compiled(value: object, fallback: bool, depth: int) -> Template:  # noqa: F
     return Template(True, frozenset(), lambda _lookup: value)
 
 
-def _mapping(parts: dict[str, Template]) -> Template:
+def _mapping(parts: dict[str, Template], value: dict[str, Any]) -> Template:
     used = frozenset().union(*[part.paths for part in parts.values()])
-    return Template(False, used, lambda lookup: {key: part.render(lookup) for key, part in parts.items()})
+    open_parts = [(key, part.render) for key, part in parts.items() if not part.constant]
+
+    def render(lookup: Lookup) -> dict[str, Any]:
+        made = value.copy()
+        for key, part in open_parts:
+            made[key] = part(lookup)
+        return made
+
+    return Template(False, used, render, parts=parts)
 
 
 def _text(text: str, fallback: bool) -> Template:  # noqa: FBT001 - passed down

@@ -33,7 +33,7 @@ def add_job(transaction: Transaction, operation: AddJob) -> tuple[Job, bool]:
 
 def claim_job(transaction: Transaction, operation: ClaimJob) -> Job | None:
     """See base.ClaimJob."""
-    if operation.job_id is None and all(_is_text(word) for word in operation[2:4]):
+    if operation.job_id is None and _is_text(operation.job_type) and _is_text(operation.machine_type):
         return transaction.leasing.claim(operation)
     transaction.leasing.write()
     query = "next_by_id" if operation.job_id is not None else choice((operation.job_type, operation.machine_type))
@@ -55,11 +55,10 @@ def settle_job(transaction: Transaction, operation: SettleJob) -> Job | None:
     check_status(operation.status)
     leasing = transaction.leasing
     result = encoded(operation.result)
-    if leasing.status(operation.job_id) is not None:
-        job = leasing.settle(operation, result) if _is_text(operation.error) else None
-        if job is not None:
-            return job
-        leasing.write()
+    job = leasing.settle(operation, result) if _is_text(operation.error) else None
+    if job is not None:
+        return job
+    leasing.write()
     if operation.status == JobStatus.AVAILABLE:
         return _release(transaction, operation.job_id, operation.epoch, operation.now)
     changes = (operation.status, result, operation.error, operation.now, operation.job_id)

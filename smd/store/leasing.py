@@ -44,6 +44,7 @@ Execute = Callable[..., sqlite3.Cursor]
 _LEASES = many("write_leases", MOST_LEASES)
 _ATTEMPTS = many("write_attempts", MOST_LEASES)
 _RUNNING = JobStatus.RUNNING.value
+_new = tuple.__new__  # half the cost of calling the class
 
 
 def choice(kind: Kind) -> str:
@@ -84,6 +85,7 @@ class Leasing:
         self._ahead: dict[Kind, _Ahead] = {}
         self._open: dict[str, _Lease] = {}
         self._held: dict[str, Job] = {}
+        self._claimant = ""
 
     def clear(self) -> None:
         """Nothing is known any more: the transaction is gone."""
@@ -97,16 +99,18 @@ class Leasing:
         Raises:
             RequestError: a machine name that no column can hold.
         """
-        storable((operation.machine,))
+        if operation.machine != self._claimant:
+            storable((operation.machine,))
+            self._claimant = operation.machine
         row = self._next((operation.job_type, operation.machine_type))
         if row is None:
             return None
         (number, job_id, job_type, machine_type, source, data, result, priority, _, created_at, _, _, _, metadata, _,
          epoch, attempt) = row  # fmt: skip
-        job = Job(
+        job = _new(Job, (
             number, job_id, job_type, machine_type, source, decoded(data), decoded(result), priority, _RUNNING,
             created_at, float(operation.now), None, None, decoded(metadata), operation.machine, epoch + 1, attempt + 1,
-        )  # fmt: skip
+        ))  # fmt: skip
         self._open[job_id] = ("available", epoch, job)
         return job
 
@@ -168,13 +172,14 @@ class Leasing:
             return None
         if operation.epoch is not None and operation.epoch != job.epoch:
             return None
-        storable((result, operation.error))
+        if result is not None or operation.error is not None:
+            storable((result, operation.error))
         (number, job_id, job_type, machine_type, source, data, _, priority, _, created_at, started_at, _, _, metadata,
          holder, epoch, attempt) = job  # fmt: skip
-        ended = Job(
+        ended = _new(Job, (
             number, job_id, job_type, machine_type, source, data, decoded(result), priority, str(operation.status),
             created_at, started_at, float(operation.now), operation.error, metadata, holder, epoch, attempt,
-        )  # fmt: skip
+        ))  # fmt: skip
         self._held.pop(job_id, None)
         self._open[job_id] = (status, old_epoch, ended)
         return ended

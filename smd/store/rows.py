@@ -9,7 +9,8 @@ from typing import Any
 from smd.codec import canonical, loads
 from smd.errors import RequestError, TooLargeError
 from smd.jobs import Job
-from smd.statechart.event import Event, Hold, Outcome
+from smd.statechart.event import Event
+from smd.statechart.snapshot_json import outcome_from_plain, outcome_to_plain
 from smd.store.base import JournalRow, MachineRow
 
 QUEUED, DEAD, CLEARED, TAKEN = "queued", "dead", "cleared", "taken"
@@ -71,14 +72,14 @@ def unstorable(error: Exception) -> RequestError:
 def kept_detail(event: Event, detail: Any = None) -> str | None:
     """The detail column of an event: what its own columns do not hold, and what the step adds."""
     if event.outcome is None and not event.timer and event.origin_layer is None:
-        return encoded(detail)
+        return None if detail is None else encoded(detail)
     kept: dict[str, Any] = {}
     if event.origin_layer is not None:
         kept["origin_layer"] = event.origin_layer
     if event.timer:
         kept["timer"] = event.timer
     if event.outcome is not None:
-        kept["outcome"] = _plain_outcome(event.outcome)
+        kept["outcome"] = outcome_to_plain(event.outcome)
     if detail is not None:
         kept |= detail if isinstance(detail, dict) else {"detail": detail}
     return encoded(kept)
@@ -102,42 +103,8 @@ def _completed(event: Event, detail: dict[str, Any]) -> Event:
     return event._replace(
         origin_layer=detail.get("origin_layer"),
         timer=detail.get("timer", ""),
-        outcome=_outcome(outcome) if isinstance(outcome, dict) else None,
+        outcome=outcome_from_plain(outcome) if outcome is not None else None,
     )
-
-
-def _plain_event(event: Event) -> dict[str, Any]:
-    plain = event._asdict()
-    if event.outcome is not None:
-        plain["outcome"] = _plain_outcome(event.outcome)
-    return plain
-
-
-def _plain_outcome(outcome: Outcome) -> dict[str, Any]:
-    plain = outcome._asdict()
-    if outcome.hold is not None:
-        plain["hold"] = outcome.hold._asdict()
-    if outcome.taken is not None:
-        plain["taken"] = _plain_event(outcome.taken)
-    return plain
-
-
-def _outcome(plain: dict[str, Any]) -> Outcome:
-    known = {name: plain[name] for name in Outcome._fields if name in plain}
-    hold, taken = known.get("hold"), known.get("taken")
-    known["patch"] = tuple(_change(change) for change in known.get("patch", ()))
-    known["settled"] = tuple(known.get("settled", ()))
-    if isinstance(hold, dict):
-        known["hold"] = Hold(**hold)
-    if isinstance(taken, dict):
-        inner = taken.get("outcome")
-        known["taken"] = Event(**{**taken, "outcome": _outcome(inner) if isinstance(inner, dict) else None})
-    return Outcome(**known)
-
-
-def _change(change: Sequence[Any]) -> tuple[Any, ...]:
-    verb, path, *value = change
-    return (verb, tuple(path), *value)
 
 
 # --- rows -------------------------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ PENDING_LIMIT = 100_000
 FINISHED = "finished"
 RELEASED = "released"
 ENDS = (JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED)
+_SETTLED = frozenset({*ENDS, JobStatus.AVAILABLE})
 
 
 def check_numbers(record: Record) -> None:
@@ -120,7 +121,7 @@ def check_status(status: str) -> None:
     Raises:
         RequestError: any other status.
     """
-    if status not in {*ENDS, JobStatus.AVAILABLE}:
+    if status not in _SETTLED:
         known = ", ".join([*ENDS, JobStatus.AVAILABLE])
         raise RequestError(f"cannot settle a job as '{status}': it ends as one of {known}")
 
