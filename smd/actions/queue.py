@@ -19,6 +19,7 @@ from smd.store.base import AddJob, ClaimJob, JobStates, PendingJobs, SettleJob
 
 Asking = Generator[Any, Any, Outcome]
 
+COMPLETED, FAILED = JobStatus.COMPLETED.value, JobStatus.FAILED.value
 _OPEN = re.compile(r"\{[A-Za-z_][^{}]*\}\Z")
 _LARGEST = 2**63 - 1
 
@@ -52,19 +53,22 @@ def claim_job(call: Call) -> Asking:
 
 
 def _next(call: Call) -> ClaimJob:
-    return ClaimJob(call.machine, call.now, call.params.get("job_type"), call.params.get("machine_type"))
+    params = call.params
+    return ClaimJob(call.machine, call.now, params.get("job_type"), params.get("machine_type"))
 
 
 def _settle_before(call: Call) -> Generator[Any, Any, tuple[str, ...]]:
     """Settle the jobs that this part of the machine took by check_database_queue; their ids."""
     if not call.held:
         return ()
-    mine = [hold for hold in call.held if hold.auto and call.region in {None, hold.region}]
+    mine = [hold for hold in call.held if hold.auto and (call.region is None or call.region == hold.region)]
     for hold in mine:
-        error = None if hold.ok else str(call.context.get("last_error") or "an action failed or was cancelled")
-        status = JobStatus.COMPLETED if hold.ok else JobStatus.FAILED
-        yield SettleJob(hold.job_id, status.value, call.now, hold.epoch, error=error)
-    return tuple(hold.job_id for hold in mine)
+        if hold.ok:
+            yield SettleJob(hold.job_id, COMPLETED, call.now, hold.epoch)
+        else:
+            error = str(call.context.get("last_error") or "an action failed or was cancelled")
+            yield SettleJob(hold.job_id, FAILED, call.now, hold.epoch, None, error)
+    return tuple([hold.job_id for hold in mine])
 
 
 def _nothing(call: Call, settled: tuple[str, ...]) -> Outcome:

@@ -42,7 +42,7 @@ Recipe = Generator[Any, Any, Any]
 
 _LOOKS = (FindMachine, FindPending, JobStates, PendingJobs)
 """Operations that change nothing."""
-_LEASES = (ClaimJob, SettleJob)
+_LEASES = frozenset({ClaimJob, SettleJob})
 
 
 def lookup_for(snapshot: Snapshot, record: Sequence, now: float) -> Lookup:
@@ -85,38 +85,34 @@ def ask(turn: Turn, record: Sequence) -> Recipe:
     Raises:
         StoreError: the store failed; nothing is known of the answer.
     """
-    snapshot, chart = turn.result.snapshot, turn.result.chart
+    result = turn.result
+    snapshot, chart = result.snapshot, result.chart
     if snapshot is None:
         raise ActionError("cannot ask for a machine that has not started")
     action = action_of(chart, record)
+    answer: Any = None
     try:
-        call = call_for(turn.machine, chart, snapshot, record, turn.now)
-        return (yield from _drive(turn, STORE[action.type](call)))
+        family = STORE[action.type](call_for(turn.machine, chart, snapshot, record, turn.now))
+        while True:
+            operation = family.send(answer)
+            if type(operation) in _LEASES:
+                result.asked = True
+                answer = yield operation
+                if answer is not None:
+                    result.jobs.append((answer.status, answer))
+            else:
+                answer = yield from _operate(turn, operation)
+    except StopIteration as end:
+        return end.value
     except StoreError:
         raise
     except (ActionError, ExpressionError, SmdError) as error:
         return refused(snapshot, record, action, error)
 
 
-def _drive(turn: Turn, family: Generator[Any, Any, Outcome]) -> Recipe:
-    """Pass the family's operations on, noting what changes for others."""
-    answer: Any = None
-    while True:
-        try:
-            operation = family.send(answer)
-        except StopIteration as end:
-            return end.value
-        answer = yield from _operate(turn, operation)
-
-
 def _operate(turn: Turn, operation: Any) -> Recipe:
+    """Pass an operation on, noting what it changes for others."""
     result = turn.result
-    if isinstance(operation, _LEASES):
-        result.asked = True
-        leased = yield operation
-        if leased is not None:
-            result.jobs.append((leased.status, leased))
-        return leased
     if isinstance(operation, StartChild):
         return (yield from _start_child(turn, operation))
     if isinstance(operation, ClearPending):

@@ -89,18 +89,20 @@ def _claim(context: dict[str, Any], key: str, job: dict[str, Any]) -> None:
     """
     before = context.get(key)
     if isinstance(before, dict):
-        left = {**_data(before), "source_job_id": before.get("source_job_id")}
-        for name, value in left.items():
-            if value is not None and name not in ENGINE_KEYS and name in context and context[name] == value:
+        for name, value in (*_given(before), ("source_job_id", before.get("source_job_id"))):
+            if value is not None and name in context and context[name] == value:
                 del context[name]
     context[key] = job
-    given = {**{name: job.get(name) for name in _JOB_KEYS}, **_data(job)}
-    context.update({name: value for name, value in given.items() if value is not None and name not in ENGINE_KEYS})
+    context.update([(name, job[name]) for name in _JOB_KEYS if job[name] is not None])
+    context.update(_given(job))
 
 
-def _data(job: dict[str, Any]) -> dict[str, Any]:
+def _given(job: dict[str, Any]) -> list[tuple[str, Any]]:
+    """What a job's data puts at the top."""
     data = job.get("data")
-    return data if isinstance(data, dict) else {}
+    if not isinstance(data, dict):
+        return []
+    return [(name, value) for name, value in data.items() if value is not None and name not in ENGINE_KEYS]
 
 
 def difference(old: dict[str, Any], new: dict[str, Any], prefix: Path = ()) -> tuple[Change, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from smd.statechart.durations import parse_duration
-from smd.statechart.event import Event, Hold, Outcome
+from smd.statechart.event import Event, Outcome
 from smd.statechart.expression import Expression, ExpressionError
 from smd.statechart.model import Action
 from smd.statechart.plan import microstep_of, plan_for
@@ -99,8 +99,8 @@ def take_jobs(run: Run, record: Sequence, outcome: Outcome) -> None:
     if outcome.settled:
         run.held = tuple([h for h in run.held if h.job_id not in outcome.settled])
     if outcome.hold is not None:
-        job_id, epoch, auto, ok, _, handed = outcome.hold
-        run.held = (*run.held, Hold(job_id, epoch, auto, ok, run.region(record.state), handed))
+        hold = outcome.hold._replace(region=run.region(record.state)) if run.region(record.state) else outcome.hold
+        run.held = (*run.held, hold)
         run.stimulus()
 
 

@@ -108,8 +108,9 @@ class Leasing:
         (number, job_id, job_type, machine_type, source, data, result, priority, _, created_at, _, _, _, metadata, _,
          epoch, attempt) = row  # fmt: skip
         job = _new(Job, (
-            number, job_id, job_type, machine_type, source, decoded(data), decoded(result), priority, _RUNNING,
-            created_at, float(operation.now), None, None, decoded(metadata), operation.machine, epoch + 1, attempt + 1,
+            number, job_id, job_type, machine_type, source, data and decoded(data), result and decoded(result),
+            priority, _RUNNING, created_at, float(operation.now), None, None, metadata and decoded(metadata),
+            operation.machine, epoch + 1, attempt + 1,
         ))  # fmt: skip
         self._open[job_id] = ("available", epoch, job)
         return job
@@ -177,8 +178,9 @@ class Leasing:
         (number, job_id, job_type, machine_type, source, data, _, priority, _, created_at, started_at, _, _, metadata,
          holder, epoch, attempt) = job  # fmt: skip
         ended = _new(Job, (
-            number, job_id, job_type, machine_type, source, data, decoded(result), priority, str(operation.status),
-            created_at, started_at, float(operation.now), operation.error, metadata, holder, epoch, attempt,
+            number, job_id, job_type, machine_type, source, data, result and decoded(result), priority,
+            str(operation.status), created_at, started_at, float(operation.now), operation.error, metadata, holder,
+            epoch, attempt,
         ))  # fmt: skip
         self._held.pop(job_id, None)
         self._open[job_id] = (status, old_epoch, ended)

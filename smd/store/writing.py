@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from smd.errors import StoreError
-from smd.store.base import Operation, Save, Seen, Unit
+from smd.store.base import AddJob, ClaimJob, JobStates, Operation, PendingJobs, Save, Seen, SettleJob, Unit
 from smd.store.group import Done, drive
 from smd.store.operations import OPERATIONS
 from smd.store.rules import PENDING_LIMIT
@@ -25,6 +25,8 @@ CHECKPOINT_FRAMES = 1_000
 """A checkpoint of so many pages takes a few milliseconds; letting the log grow makes every commit slower."""
 TRUNCATE_FRAMES = 16_000
 _LOG_HEADER, _FRAME_HEADER = 32, 24
+_BESIDE = frozenset({Seen, AddJob, ClaimJob, SettleJob, JobStates, PendingJobs})
+"""Operations that do not look at machines."""
 _SALTS = slice(16, 24)
 
 
@@ -89,10 +91,10 @@ class Writing:
         return [Done(error=broken)] * len(units) if broken else ends
 
     def _answer_together(self, operation: Operation) -> Any:
-        """Answer within a group; only Seen looks at nothing that a Save writes to a machine's row."""
+        """Answer within a group. What is gathered of machines is written before any operation that may look at it."""
         if type(operation) is Save:
             return self._gathered.save(operation.record)
-        if type(operation) is not Seen:
+        if type(operation) not in _BESIDE:
             self._gathered.flush()
         return self._answer(operation)
 
