@@ -92,12 +92,16 @@ class Access:
         return max((self._roles[group] for group in peer.groups if group in self._roles), default=None)
 
     def demand(self, scope: Mapping[str, Any], role: Role) -> None:
-        """Let the request of an ASGI scope pass if its peer has the role.
+        """Let the request of an ASGI scope pass if its peer has the role; see `admit`."""
+        self.admit(scope.get("extensions", {}).get("smd.peer"), role)
+
+    def admit(self, peer: Peer | None, role: Role) -> None:
+        """Let a peer pass if it has the role.
 
         Raises:
             PermissionDeniedError: it has not.
         """
-        held = self.role(scope.get("extensions", {}).get("smd.peer"))
+        held = self.role(peer)
         if held is None or held < role:
             has = f"your role is '{held.name.lower()}'" if held else "you have no role here"
             raise PermissionDeniedError(

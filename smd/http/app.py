@@ -1,6 +1,7 @@
 """The API as one table, and the ASGI application around it.
 
-`POST /v1/machines/{name}/events` is answered before any router is asked; all else goes through Starlette.
+`POST /v1/machines/{name}/events` in its plain form never comes here: the connection answers it (`direct`, `plain`). In
+every other form it is answered before any router is asked; all else goes through Starlette.
 """
 
 from __future__ import annotations
@@ -14,13 +15,26 @@ from weakref import WeakValueDictionary
 
 from starlette.routing import Route, Router
 
-from smd.errors import NotFoundError, OutcomeUnknownError, RequestError, SmdError
-from smd.http import events, history, jobs, machines, service
+from smd.errors import NotFoundError, RequestError
+from smd.http import events, history, jobs, machines, service, single
 from smd.http.access import Access, Role
 from smd.http.bodies import NAME_LIMIT
 from smd.http.call import Call, Context, Row
+from smd.http.plain import Plain
 from smd.http.ports import Supervisor
-from smd.http.replies import TEXT, ClientGoneError, Receive, Reply, Scope, Send, Stream, failure, send_body, send_reply
+from smd.http.replies import (
+    TEXT,
+    ClientGoneError,
+    Receive,
+    Reply,
+    Scope,
+    Send,
+    Stream,
+    failure,
+    send_body,
+    send_reply,
+    stopped,
+)  # fmt: skip
 
 OBSERVE, SEND, OPERATE = Role.OBSERVE, Role.SEND, Role.OPERATE
 _MACHINES, _EVENTS = "/v1/machines/", "/events"
@@ -115,6 +129,9 @@ class Application:
         access: peer to role; whoever can open the socket operates unless given.
         schema: makes the JSON Schema of machine files.
         clock: seconds since the epoch.
+
+    Attributes:
+        plain: takes one event without a task, for connections.
     """
 
     def __init__(
@@ -123,6 +140,7 @@ class Application:
     ) -> None:  # fmt: skip
         self._access = access or Access()
         self._context = Context(supervisor, schema, clock(), WeakValueDictionary(), clock)
+        self.plain = Plain(supervisor, self._access, clock)
         paths: dict[str, list[Row]] = {}
         for row in ROUTES:
             paths.setdefault(row.path, []).append(row)
@@ -144,13 +162,13 @@ class Application:
                 await self._router(scope, receive, sending)
                 return
             self._access.demand(scope, SEND)
-            status, body = await events.post_event(self._context, machine, scope, receive)
+            status, body = await single.post_event(self._context, machine, scope, receive)
         except ClientGoneError:
             return
         except asyncio.CancelledError:
             if started:
                 raise
-            await send_reply(send, failure(_stopped()))
+            await send_reply(send, failure(stopped()))
             return
         except Exception as error:
             if started:
@@ -159,12 +177,6 @@ class Application:
             await send_reply(send, failure(error, scope))
             return
         await send_body(send, status, body)
-
-
-def _stopped() -> SmdError:
-    return OutcomeUnknownError(
-        "cannot wait for the answer: the daemon stops", hint="sending the event again with the same id is safe"
-    )
 
 
 def _machine_of(scope: Scope) -> str | None:

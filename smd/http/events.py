@@ -1,4 +1,4 @@
-"""Events in: one at a time (the hot path), or many in one body."""
+"""Many events in one body."""
 
 from __future__ import annotations
 
@@ -7,113 +7,21 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
-from smd import codec
 from smd.errors import BusyError, RequestError, SmdError
-from smd.http.bodies import (
-    BODY_LIMIT,
-    BULK_LIMIT,
-    DEPTH_LIMIT,
-    PAYLOAD_LIMIT,
-    check_payload,
-    read_event,
-    read_json,
-    word,
-)
-from smd.http.call import Call, Context, number, read_body, read_query, unless_gone
+from smd.http.bodies import BULK_LIMIT, DEPTH_LIMIT, PAYLOAD_LIMIT, check_payload, read_event, read_json
+from smd.http.call import Call, Context
 from smd.http.jobs import NDJSON
-from smd.http.ports import Settle, Supervisor
-from smd.http.replies import Receive, Reply, Scope, error_body, error_of
+from smd.http.ports import Settle
+from smd.http.replies import Reply, error_of
+from smd.http.single import key_and_source as _key_and_source
 from smd.runtime.answers import Answer
 from smd.statechart.event import Event
 
-LATER = frozenset({"queued", "deferred"})
-_WAITS = frozenset({"wait", "timeout"})
-_LONGEST_WAIT = 86_400.0
 _SLICE = 64
 """Events of a bulk request that are posted before others have their turn."""
 _PATIENCE = 2.0
 """Seconds for which a bulk request waits, in all, for room that only others can make."""
 _LOOK = 0.004
-
-
-def _settle(future: asyncio.Future[Answer | SmdError], outcome: Answer | SmdError) -> None:
-    if not future.done():
-        future.set_result(outcome)
-
-
-def _key_and_source(headers: list[tuple[bytes, bytes]]) -> tuple[str, str]:
-    """The id a header gives, and the kind of client."""
-    key, source = "", "http"
-    for name, value in headers:
-        if name == b"user-agent":
-            if value.startswith(b"smctl"):
-                source = "cli"
-        elif name == b"idempotency-key":
-            given = value.decode("latin-1")
-            try:
-                word(given)
-            except ValueError as error:
-                raise RequestError(f"cannot accept the header Idempotency-Key: it {error}") from None
-            if key and key != given:
-                raise RequestError("cannot accept two different headers Idempotency-Key")
-            key = given
-    return key, source
-
-
-async def post_event(context: Context, machine: str, scope: Scope, receive: Receive) -> tuple[int, bytes]:
-    """One event to one machine: status and body of the answer.
-
-    Raises:
-        SmdError: it was refused.
-        ClientGoneError: the client left.
-    """
-    headers = scope["headers"]
-    body = await read_body(receive, headers, BODY_LIMIT)
-    key, source = _key_and_source(headers)
-    event = read_event(read_json(body), source=source, now=context.clock(), key=key)
-    if scope["query_string"]:
-        return await _post_and_wait(context.supervisor, machine, event, scope, receive)
-    answer = await _posted(context.supervisor, machine, event)
-    return (202 if answer.disposition in LATER else 200), codec.dumps(answer.plain())
-
-
-async def _posted(supervisor: Supervisor, machine: str, event: Event) -> Answer:
-    future: asyncio.Future[Answer | SmdError] = asyncio.get_running_loop().create_future()
-    supervisor.post(machine, event, partial(_settle, future), client=True)
-    outcome = await future
-    if isinstance(outcome, SmdError):
-        raise outcome
-    return outcome
-
-
-async def _post_and_wait(
-    supervisor: Supervisor, machine: str, event: Event, scope: Scope, receive: Receive
-) -> tuple[int, bytes]:
-    """With `wait=settled` also wait until no action runs; the machine's view is then under `settled`."""
-    query = read_query(scope["query_string"], _WAITS)
-    until = query.get("wait", "taken")
-    if until not in {"taken", "settled"}:
-        raise RequestError(f"cannot wait for '{until[:40]}': known are taken, settled")
-    seconds: float | None = number(query, "timeout", float, 0, _LONGEST_WAIT)
-    answer: Answer | None = None
-    plain: dict[str, Any] = {}
-    try:
-        async with asyncio.timeout(seconds):
-            answer = await _posted(supervisor, machine, event)
-            plain = answer.plain()
-            if until == "settled" and answer.disposition != "queued":
-                view = await unless_gone(receive, supervisor.settled(machine, None))
-                plain["settled"] = view.plain()
-    except TimeoutError:
-        return 408, codec.dumps(_timed_out(until, plain))
-    return (202 if answer.disposition in LATER else 200), codec.dumps(plain)
-
-
-def _timed_out(until: str, plain: dict[str, Any]) -> dict[str, Any]:
-    if plain:
-        return {**error_body("wait_timeout", f"cannot wait longer: the machine is not {until} yet"), "answer": plain}
-    hint = "the event may still be taken; sending it again with the same id tells"
-    return error_body("wait_timeout", "cannot wait longer: there is no answer yet", hint)
 
 
 class Collector:

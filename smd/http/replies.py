@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, MutableMapping
 from typing import Any, NamedTuple
 
 import structlog
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from smd import codec
 from smd.errors import (
@@ -30,6 +31,7 @@ Scope = MutableMapping[str, Any]
 Headers = tuple[tuple[bytes, bytes], ...]
 
 JSON = (b"content-type", b"application/json")
+CLOSE = (b"connection", b"close")
 TEXT = (b"content-type", b"text/plain; charset=utf-8")
 
 _log = structlog.get_logger("smd.http")
@@ -44,11 +46,7 @@ STATUSES: tuple[tuple[type[SmdError], int], ...] = (
 CODES = {"invalid_json": 400, "wait_timeout": 408, "wrong_method": 405}
 """Codes with a status of their own."""
 
-_AFTER: dict[int, Headers] = {
-    413: ((b"connection", b"close"),),
-    429: ((b"retry-after", b"1"),),
-    503: ((b"retry-after", b"1"),),
-}
+_AFTER: dict[int, Headers] = {413: (CLOSE,), 429: ((b"retry-after", b"1"),), 503: ((b"retry-after", b"1"),)}
 
 
 class Reply(NamedTuple):
@@ -92,6 +90,22 @@ def failure(error: Exception, scope: Scope | None = None) -> Reply:
     about = {} if scope is None else {"method": scope.get("method"), "path": scope.get("path")}
     _log.error("request failed", error_id=mark, exc_info=error, **about)
     return Reply(error_body("internal", f"cannot answer: internal error {mark}", f"the log has it under {mark}"), 500)
+
+
+def stopped() -> OutcomeUnknownError:
+    """What those are told who still wait when the daemon has waited long enough."""
+    return OutcomeUnknownError(
+        "cannot wait for the answer: the daemon stops", hint="sending the event again with the same id is safe"
+    )
+
+
+def whole(status: int, body: bytes, headers: Headers = (), *, stays: bool = True) -> bytes:
+    """A whole answer in JSON as bytes; one after which the connection does not stay says so once."""
+    more = b"".join([b"%b: %b\r\n" % header for header in headers]) if headers else b""
+    end = b"" if stays or CLOSE in headers else b"connection: close\r\n"
+    return b"%bcontent-type: application/json\r\n%bcontent-length: %d\r\n%b\r\n%b" % (
+        STATUS_LINE[status], more, len(body), end, body,
+    )  # fmt: skip
 
 
 async def send_body(send: Send, status: int, body: bytes, headers: Headers = (JSON,)) -> None:

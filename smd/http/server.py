@@ -1,8 +1,9 @@
 """uvicorn's HTTP protocol on a Unix socket, inside the running loop: no signals, no ticking timer.
 
-What it adds to uvicorn: the peer's credentials, a bound on request heads, answers to half-closed clients, a stop with
-a deadline, and one receive buffer for all connections. (asyncio's own allocates 256 KiB a read, which the C library
-maps and unmaps each time: on a fresh server with 32 connections two page faults a request and a third of the speed.)
+What it adds to uvicorn: the short way of plain requests (`direct`), the peer's credentials, a bound on request heads,
+answers to half-closed clients, a stop with a deadline, and one receive buffer for all connections. (asyncio's own
+allocates 256 KiB a read, which the C library maps and unmaps each time: on a fresh server with 32 connections two page
+faults a request and a third of the speed.)
 """
 
 from __future__ import annotations
@@ -15,11 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from uvicorn.server import ServerState
 
 from smd import codec
 from smd.http.access import peer_of
+from smd.http.app import Application
+from smd.http.direct import DirectProtocol
 from smd.http.replies import error_body
 from smd.http.sockets import BoundSocket, bind_unix
 
@@ -28,11 +31,14 @@ KEEP_ALIVE = 75
 _BACKLOG = 512
 _GRACE = 1.0
 _CLOSING = b"content-type: application/json\r\nconnection: close\r\ncontent-length: "
-_RECEIVED = memoryview(bytearray(64 << 10))
+_BUFFER = bytearray(64 << 10)
+_RECEIVED = memoryview(_BUFFER)
 
 
 class State(ServerState):
     """uvicorn's shared state, and when the last connection left."""
+
+    connections: set[Any]
 
     def __init__(self) -> None:
         super().__init__()
@@ -41,7 +47,7 @@ class State(ServerState):
         self.empty.set()
 
 
-class Connection(HttpToolsProtocol, asyncio.BufferedProtocol):
+class Connection(DirectProtocol, asyncio.BufferedProtocol):
     """One client. Everything runs in the event loop's thread, so one receive buffer serves all of them."""
 
     server_state: State
@@ -52,10 +58,8 @@ class Connection(HttpToolsProtocol, asyncio.BufferedProtocol):
         self._head = 0
         self._body = 0
         self.server_state.empty.clear()
-        self._extensions = {
-            "smd.peer": peer_of(transport.get_extra_info("socket")),
-            "smd.stopping": self.server_state.stopping,
-        }
+        self.peer = peer_of(transport.get_extra_info("socket"))
+        self._extensions = {"smd.peer": self.peer, "smd.stopping": self.server_state.stopping}
         if self.server_state.stopping.is_set():
             transport.close()
 
@@ -71,14 +75,16 @@ class Connection(HttpToolsProtocol, asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         """Parse what was read; what is not body may not grow without end (heads, trailers, chunk marks)."""
+        if self.take(_BUFFER, nbytes):
+            return
         self._head += nbytes
-        self.data_received(_RECEIVED[:nbytes])  # type: ignore[arg-type]
+        self.parse(_BUFFER, nbytes)
         if self._head > HEAD_LIMIT + 8 * self._body and not self.transport.is_closing():
             self._refuse(431, "cannot accept the request: its head is over 64 KiB")
 
     def eof_received(self) -> bool:  # type: ignore[override]
         """A client that only stopped sending still gets the answers it waits for."""
-        cycle: RequestResponseCycle | None = self.cycle
+        cycle = self.cycle
         if cycle is None or cycle.response_complete or cycle.more_body or self._hung_up():
             return False
         cycle.keep_alive = False
@@ -115,7 +121,7 @@ class Connection(HttpToolsProtocol, asyncio.BufferedProtocol):
 
     def _refuse(self, status: int, message: str) -> None:
         """End the connection: whole requests before the bad bytes get answers, else the error is told."""
-        cycle: RequestResponseCycle | None = self.cycle
+        cycle = self.cycle
         pending = cycle is not None and not cycle.response_complete
         if cycle is not None and pending and not cycle.more_body:
             cycle.keep_alive = False
@@ -155,6 +161,8 @@ class Server:
         if not await self._emptied(seconds):
             for task in list(self._state.tasks):
                 task.cancel()
+            for connection in list(self._state.connections):
+                connection.give_up()
             if not await self._emptied(_GRACE):
                 for connection in list(self._state.connections):
                     connection.transport.abort()
@@ -168,11 +176,11 @@ class Server:
         return self._state.empty.is_set()
 
 
-async def serve_unix(app: Any, path: Path | socket.socket, *, mode: int = 0o660) -> Server:
+async def serve_unix(app: Application, path: Path | socket.socket, *, mode: int = 0o660) -> Server:
     """Listen on a Unix socket.
 
     Args:
-        app: an ASGI application. Its scopes carry `extensions["smd.peer"]` (a `Peer`) and
+        app: answers. Its scopes carry `extensions["smd.peer"]` (a `Peer`) and
             `extensions["smd.stopping"]` (an `asyncio.Event`).
         path: where to listen; or a socket that already listens, whose file is then left alone at the end.
         mode: rights of the socket file.
@@ -191,5 +199,7 @@ async def serve_unix(app: Any, path: Path | socket.socket, *, mode: int = 0o660)
     sock = path if isinstance(path, socket.socket) else bound.sock  # type: ignore[union-attr]
     sock.setblocking(False)
     loop = asyncio.get_running_loop()
-    listener = await loop.create_unix_server(lambda: Connection(config, state, {}, loop), sock=sock, backlog=_BACKLOG)
+    listener = await loop.create_unix_server(
+        lambda: Connection(config, state, {}, loop, app.plain), sock=sock, backlog=_BACKLOG
+    )
     return Server(listener, state, bound)
