@@ -79,9 +79,12 @@ class MachineView(NamedTuple):
         return self._asdict()
 
 
+_LIFECYCLES = {"running": "Active", "paused": "Suspended"}
+
+
 def lifecycle_of(status: str) -> str:
     """The lifecycle layer of a machine of this status."""
-    return {"running": "Active", "paused": "Suspended"}.get(status, "Offline")
+    return _LIFECYCLES.get(status, "Offline")
 
 
 def nearest_events(chart: Statechart, event_type: str) -> str:

@@ -16,6 +16,7 @@ import structlog
 from smd import codec
 from smd.errors import MachineError, OutcomeUnknownError, SmdError, StoreError
 from smd.runtime.inbox import tell
+from smd.runtime.result import Result
 from smd.runtime.turn import Again, Turn
 from smd.statechart.snapshot_json import from_plain
 from smd.store.base import StaleVersion
@@ -43,7 +44,7 @@ def turn_failed(machine: Machine, turn: Turn, error: BaseException) -> None:
         machine.supervisor.hosting.later(lambda: _try_again(machine))
     elif isinstance(error, StaleVersion | OutcomeUnknownError) and machine.troubles <= PATIENCE:
         machine.submitted = True
-        machine.supervisor.hosting.spawn(_look(machine, turn, error))
+        machine.supervisor.hosting.spawn(_look(machine, turn, error, turn.result))
     else:
         trace = "".join(traceback.format_exception(error))
         _log.error("turn crashed", machine=machine.name, trace=trace)
@@ -82,8 +83,8 @@ def _try_again(machine: Machine) -> None:
     machine.go_on()
 
 
-async def _look(machine: Machine, turn: Turn, error: BaseException) -> None:
-    """Read the row: either the commit happened after all, or it did not, or it is another's."""
+async def _look(machine: Machine, turn: Turn, error: BaseException, result: Result | None) -> None:
+    """Read the row: either the commit happened after all, leaving `result`, or it did not, or it is another's."""
     hosting, store = machine.supervisor.hosting, machine.supervisor.store
     told = error if isinstance(error, SmdError) else OutcomeUnknownError("cannot say what became of the event")
     try:
@@ -91,10 +92,10 @@ async def _look(machine: Machine, turn: Turn, error: BaseException) -> None:
     except SmdError as unread:
         _keep(machine, turn, told)
         hosting.store_failed(machine, unread)
-        hosting.later(lambda: hosting.spawn(_look(machine, Turn(machine, []), error)))
+        hosting.later(lambda: hosting.spawn(_look(machine, Turn(machine, []), error, None)))
         return
     machine.submitted = False
-    if row is not None and turn.result.consumed and row.version == turn.result.version != machine.version:
+    if row is not None and result is not None and result.consumed and row.version == result.version != machine.version:
         machine.committed(turn)
         return
     unchanged = row is not None and row.version == machine.version

@@ -64,7 +64,7 @@ class Turn:
         self.now = 0.0
         self.mark = 0
         self.rounds = ROUNDS
-        self.result = Result(machine)
+        self.result: Result
 
     def begin(self, room: int) -> int:
         """Take what waits; called on the loop as the group starts."""
@@ -365,13 +365,13 @@ class Turn:
                 result.jobs.append((job.status, job))
         record = Record(
             machine.name, result.life, machine.version, result.version, result.status, result.label, data,
-            result.consumed, result.sends, chart=result.chart.hash,
-            lifecycle=lifecycle_of(result.status), health=result.health, error=result.error,
-            restarts=machine.restarts,
+            result.consumed, result.sends, result.chart.hash, lifecycle_of(result.status), result.health, result.error,
+            machine.restarts,
         )  # fmt: skip
         saved: Saved = yield Save(record)
-        result.delivered.extend(saved.delivered)
         result.seqs = saved.seqs
+        if saved.delivered:
+            result.delivered.extend(saved.delivered)
 
 
 _STATUS = {

@@ -110,6 +110,8 @@ def _bounded(run: Closure) -> Closure:
 
     def bounded(context: Any, event: Any, moment: Any) -> Any:
         value = run(context, event, moment)
+        if value is None or value.__class__ in (int, float, bool):
+            return value
         size, waiting = 0, [value]
         while waiting:
             each = waiting.pop()

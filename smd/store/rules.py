@@ -50,7 +50,11 @@ def repeated(machine: str) -> ConflictError:
 
 def last_taken(record: Record) -> str | None:
     """The type of the last event that changed the machine."""
-    return next((c.event.type for c in reversed(record.consumed) if c.disposition == TAKEN), None)
+    for consumed in reversed(record.consumed):
+        if consumed.disposition == TAKEN:
+            event: Event = consumed.event
+            return event.type
+    return None
 
 
 def complete_answer(consumed: Consumed, seq: int) -> Any:

@@ -116,25 +116,24 @@ def _machine_columns(record: Record) -> tuple[Any, ...]:
 
 
 def _write_consumed(transaction: Transaction, record: Record) -> Sequence[int]:
-    fresh = sum(1 for consumed in record.consumed if consumed.seq is None)
+    fresh = sum([consumed.seq is None for consumed in record.consumed])
     numbers = iter(transaction.take_seqs(fresh))
     seqs: list[int] = []
     new: list[tuple[Any, ...]] = []
     waited: list[tuple[Any, ...]] = []
+    machine, life = record.machine, record.life
     for place, consumed in enumerate(record.consumed, record.from_version + 1):
-        event = consumed.event
-        detail = kept_detail(event, consumed.detail)
-        before, after = consumed.from_state or None, consumed.to_state or None
-        if consumed.seq is not None:
-            seqs.append(consumed.seq)
-            waited.append((place, record.life, consumed.now, consumed.disposition, before, after, consumed.error,
-                           detail, consumed.seq, record.machine))  # fmt: skip
+        event, seq, disposition, now, before, after, error, detail, _, _ = consumed
+        kept = kept_detail(event, detail)
+        if seq is not None:
+            seqs.append(seq)
+            waited.append((place, life, now, disposition, before or None, after or None, error, kept, seq, machine))
             continue
         seq = next(numbers)
         seqs.append(seq)
-        new.append((seq, place, event.id, record.machine, record.life, event.type, encoded(event.payload),
-                    event.source, event.priority, event.job_id, event.sent_at, consumed.now, consumed.disposition,
-                    before, after, consumed.error, detail))  # fmt: skip
+        new.append((seq, place, event.id, machine, life, event.type, encoded(event.payload), event.source,
+                    event.priority, event.job_id, event.sent_at, now, disposition, before or None, after or None,
+                    error, kept))  # fmt: skip
     transaction.add_rows(new)
     if waited:
         transaction.flush()

@@ -24,6 +24,8 @@ from smd.store.trouble import commit_failed, in_words
 CHECKPOINT_FRAMES = 1_000
 """A checkpoint of so many pages takes a few milliseconds; letting the log grow makes every commit slower."""
 TRUNCATE_FRAMES = 16_000
+LOOK_AFTER = 8, 100
+"""Groups, or rows changed, after which the log's length is looked at again: a look would cost each small group dear."""
 _LOG_HEADER, _FRAME_HEADER = 32, 24
 _BESIDE = frozenset({Seen, AddJob, ClaimJob, SettleJob, JobStates, PendingJobs})
 """Operations that do not look at machines."""
@@ -60,6 +62,7 @@ class Writing:
         self._path = path
         self._log = log
         self._checkpoint_at = CHECKPOINT_FRAMES
+        self._groups = self._looked_at = 0
         self._transaction = Transaction(database, pending_limit)
         self._answer = answerer(self._transaction, OPERATIONS)
         self._gathered = Gathered(self._transaction)
@@ -140,6 +143,11 @@ class Writing:
 
     def checkpoint_if_due(self) -> None:
         """Copy the log into the database once it is long enough. The next commit tells of a failing disk."""
+        self._groups += 1
+        changes = self._database.total_changes
+        if self._groups < LOOK_AFTER[0] and changes - self._looked_at < LOOK_AFTER[1]:
+            return
+        self._groups, self._looked_at = 0, changes
         if not self._log.holds(self._checkpoint_at):
             return
         mode = "TRUNCATE" if self._log.holds(TRUNCATE_FRAMES) else "PASSIVE"

@@ -25,7 +25,7 @@ from smd.store.migrate import MIGRATIONS, migrate, migrations
 from smd.store.sql import FOLDER, QUERIES, with_list
 from smd.store.sqlite import SqliteStore, linked_version_warning
 from smd.store.trouble import commit_failed
-from smd.store.writing import CHECKPOINT_FRAMES
+from smd.store.writing import CHECKPOINT_FRAMES, LOOK_AFTER
 from tests.store.units import add_machines, ask, asking, saving, sending, took
 
 pytestmark = pytest.mark.asyncio
@@ -272,7 +272,7 @@ async def test_log_stays_short(tmp_path: Path, sqlite: SqliteStore) -> None:
         await ask(sqlite, saving([took()], at=at, snapshot=os.urandom(60_000)))
         longest = max(longest, log.stat().st_size)
     written = 400 * 60_000
-    limit = (CHECKPOINT_FRAMES + 100) * (4096 + 24)
+    limit = (CHECKPOINT_FRAMES + LOOK_AFTER[0] * 20) * (4096 + 24)
     assert longest < limit < written / 4
     await sqlite.close()
     assert not log.exists() or log.stat().st_size == 0
