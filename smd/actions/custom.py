@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 import traceback
+from collections.abc import Callable
+from types import CoroutineType
 from typing import Any
 
 from smd.actions.base import Call
 from smd.actions.base_action import BaseAction
 from smd.actions.legacy_models import JobModel, serving
-from smd.actions.loader import ActionClass, CustomActions, LoadError
-from smd.actions.threads import OwnThread, Raised, abandoned_threads
-from smd.actions.values import plain
+from smd.actions.loader import CustomActions, LoadError
+from smd.actions.threads import OwnThread, abandoned_threads
+from smd.actions.values import copied, patch, plain
 from smd.errors import ActionError, ChartError, SmdError
-from smd.statechart.context import Change, difference
+from smd.statechart.context import Change
 from smd.statechart.durations import parse_duration
 from smd.statechart.event import Outcome
 from smd.statechart.scope import event_data
@@ -47,32 +50,64 @@ async def perform_custom(call: Call, actions: CustomActions | None = None) -> Ou
     keeps nobody else waiting (P8).
 
     Answers the returned text as event; nothing when it returned nothing (or something false). An exception, any
-    other return value, and a context that is not JSON any more are failures, of which nothing is kept.
+    other return value, and a context that is not JSON any more are failures, of which nothing is kept. Cancelled, it
+    returns when the coroutine has ended, or GRACE seconds later.
     """
-    name = call.action.type
     try:
-        async with asyncio.timeout(_timeout(call)) as limit:
-            event, patch = await _run(call, actions or _Registry.actions)
-    except TimeoutError as error:
-        if not limit.expired():
-            return _crashed(call, error)
-        return call.failed(f"{name}: timed out after {_timeout(call):g} s")
-    except LoadError as error:
+        limit = _timeout(call)
+        async with asyncio.timeout(limit):
+            return await _outcome(call, actions)
+    except TimeoutError:
+        return call.failed(f"{call.action.type}: timed out after {limit:g} s")
+    except ActionError as error:
+        return call.failed(f"{call.action.type}: {error.message}")
+
+
+def begin_custom(
+    call: Call, told: Callable[[Outcome], None], actions: CustomActions | None = None
+) -> OwnThread[Answer]:
+    """Like `perform_custom`, without its `timeout`: `told` is called with the outcome, unless it is ended before."""
+    chosen = actions or _Registry.actions
+    return OwnThread(
+        call.machine,
+        lambda thread: _in_thread(call, chosen, thread),
+        lambda answer, error: told(_judged(call, answer, error)),
+    )
+
+
+async def _outcome(call: Call, actions: CustomActions | None) -> Outcome:
+    told: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+    running = begin_custom(call, lambda outcome: None if told.done() else told.set_result(outcome), actions)
+    try:
+        return await told
+    except asyncio.CancelledError:
+        ending = running.end(GRACE)
+        while not ending.done():
+            with contextlib.suppress(asyncio.CancelledError):  # the first one is raised
+                await asyncio.shield(ending)
+        raise
+
+
+def _judged(call: Call, answer: Answer | None, error: BaseException | None) -> Outcome:
+    if error is None and answer is not None:
+        event, changes = answer
+        return call.done(event, patch=changes)
+    try:
+        return _failed(call, error)
+    except Exception as broken:  # noqa: BLE001 - it has no words, or the log cannot be written; a failure all the same
+        kind, why = type(error).__name__, type(broken).__name__
+        return call.failed(f"{call.action.type}: {kind}, of which no more could be told: {why}")
+
+
+def _failed(call: Call, error: BaseException | None) -> Outcome:
+    name = call.action.type
+    if isinstance(error, LoadError):
         call.log("error", error.trace or error.message)
+    if isinstance(error, SmdError):
         return call.failed(f"{name}: {error.message}")
-    except SmdError as error:
-        return call.failed(f"{name}: {error.message}")
-    except Exception as error:  # noqa: BLE001 - whatever a user's code raises is its failure, told with its name
-        return _crashed(call, error)
-    return call.done(event, patch=patch)
-
-
-def _crashed(call: Call, error: Exception) -> Outcome:
-    cause = error.__cause__ if isinstance(error, Raised) and error.__cause__ else error
-    call.log("error", "".join(traceback.format_exception(cause)))
-    words = str(cause)
-    kind = type(cause).__name__
-    return call.failed(f"{call.action.type}: {kind}: {words}" if words else f"{call.action.type}: {kind}")
+    call.log("error", "".join(traceback.format_exception(error)))
+    words, kind = str(error), type(error).__name__
+    return call.failed(f"{name}: {kind}: {words}" if words else f"{name}: {kind}")
 
 
 def _timeout(call: Call) -> float | None:
@@ -83,52 +118,36 @@ def _timeout(call: Call) -> float | None:
         raise ActionError(error.message, hint=error.hint) from error
 
 
-async def _run(call: Call, actions: CustomActions) -> Answer:
+def _in_thread(call: Call, actions: CustomActions, thread: OwnThread[Answer]) -> Answer:
     name = call.action.type
-    found = actions.known(name) or await OwnThread(call.machine, lambda _: actions.get(name)).result(0.0)
-    return await OwnThread(call.machine, lambda thread: _in_thread(call, found, thread)).result(GRACE)
-
-
-def _in_thread(call: Call, found: ActionClass, thread: OwnThread[Answer]) -> Answer:
+    found = actions.known(name) or actions.get(name)
     with serving(call.machine):
         context = _context(call)
         if found.legacy:
             context["job_model"] = JobModel(call.machine)
-        action = _made(call, found)
+        action = found.make(_config(call))
         if isinstance(action, BaseAction):
             action._tell = lambda level, message: thread.tell(call.log, level, message)
+        thread.check()
         returned = action.execute(context)
-        if inspect.isawaitable(returned):
+        if isinstance(returned, CoroutineType) or inspect.isawaitable(returned):
             returned = thread.wait_for(returned)
         return _answer(call, returned, context)
 
 
-def _made(call: Call, found: ActionClass) -> Any:
-    return found.make(_config(call))
-
-
 def _config(call: Call) -> dict[str, Any]:
     """The action's map in both layouts: parameters at the top level (which win) and under `params`."""
-    given = _copied(call.params)
+    given = copied(call.params)
     inner = given.pop("params", None)
     flat = {**(inner if isinstance(inner, dict) else {}), **given}
     own = {key: value for key, value in flat.items() if key != "type"}
     return {"type": call.action.type, **own, "params": own.copy()}
 
 
-def _copied(value: Any) -> Any:
-    """A deep copy of a JSON value, at a fraction of what the general one costs."""
-    if isinstance(value, dict):
-        return {key: _copied(each) for key, each in value.items()}
-    if isinstance(value, list):
-        return [_copied(each) for each in value]
-    return value
-
-
 def _context(call: Call) -> dict[str, Any]:
-    context: dict[str, Any] = _copied(call.context)
+    context: dict[str, Any] = copied(call.context)
     context |= {"machine_name": call.machine, "current_state": call.state}
-    told = _copied(event_data(call.event))
+    told = copied(event_data(call.event))
     if told is None:
         context.pop("event_data", None)
     else:
@@ -141,9 +160,8 @@ def _answer(call: Call, returned: Any, context: dict[str, Any]) -> Answer:
         raise ActionError(
             f"it returned {returned!r:.80}, a {type(returned).__name__}; an action returns an event's name"
         )
-    after = plain({key: value for key, value in context.items() if key not in ENGINE_WORDS}, "")
-    before = {key: value for key, value in call.context.items() if key not in ENGINE_WORDS}
-    return (plain(returned, "event") if returned else None), difference(before, after)
+    event = plain(returned, "event") if returned else None
+    return event, patch(call.context, context, ENGINE_WORDS)
 
 
-__all__ = ["BaseAction", "CustomActions", "abandoned_threads", "perform_custom", "use"]
+__all__ = ["BaseAction", "CustomActions", "abandoned_threads", "begin_custom", "perform_custom", "use"]

@@ -7,8 +7,7 @@ available again after the next start of the daemon.
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any, NoReturn, Protocol
@@ -61,14 +60,20 @@ def _ask() -> Bridge:
     return _Connection.bridge
 
 
-@contextlib.contextmanager
-def serving(machine: str) -> Iterator[None]:
+class _Serving:
+    def __init__(self, machine: str) -> None:
+        self._machine = machine
+
+    def __enter__(self) -> None:
+        self._token = _machine.set(self._machine)
+
+    def __exit__(self, *raised: object) -> None:
+        _machine.reset(self._token)
+
+
+def serving(machine: str) -> AbstractContextManager[None]:
     """Within this block (of this thread) models act for a machine."""
-    token = _machine.set(machine)
-    try:
-        yield
-    finally:
-        _machine.reset(token)
+    return _Serving(machine)
 
 
 def moment(seconds: float | None) -> str | None:

@@ -7,146 +7,245 @@ import contextlib
 import contextvars
 import queue
 import threading
-from collections import Counter
 from collections.abc import Awaitable, Callable
-from typing import Any, ClassVar, Generic, TypeVar
+from functools import partial
+from typing import Any, ClassVar, Generic, TypeVar, TypeVarTuple, Unpack
 
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 MOST_IDLE = 16
-"""Threads kept for the next action."""
+"""Threads kept for the next action, about."""
 
-_abandoned: Counter[str] = Counter()
+_abandoned: dict[str, int] = {}
 _counting = threading.Lock()
 
 
 def abandoned_threads(machine: str) -> int:
     """How many threads of this machine's actions still run although nobody waits for them."""
-    with _counting:
-        return _abandoned[machine]
+    return _abandoned.get(machine, 0)
+
+
+def _count(machine: str, more: int) -> None:
+    left = _abandoned.pop(machine, 0) + more
+    if left:
+        _abandoned[machine] = left
+
+
+class _Loop(asyncio.SelectorEventLoop):
+    """An event loop that knows whether it was given anything to do: looking for tasks costs more than most actions."""
+
+    busy = False
+    main: asyncio.Task[Any] | None = None
+    """What it runs for."""
+
+    def call_soon(
+        self, callback: Callable[[Unpack[Ts]], object], *args: *Ts, context: contextvars.Context | None = None
+    ) -> asyncio.Handle:
+        """See asyncio. Every task begins with it, however it is made."""
+        self.busy = True
+        return super().call_soon(callback, *args, context=context)
 
 
 class _Worker:
     """A daemon thread that does one piece of work at a time, with an event loop of its own where the work wants one.
 
     Idle ones are used again, since making a thread and a loop costs more than most actions; there is always one
-    more to be had, so work that never returns takes no place that others wait for.
+    more to be had, so work that never returns takes no place that others wait for. Work returns what hands its answer
+    on, or None when nobody wants it any more; then the thread ends.
     """
 
     _idle: ClassVar[list[_Worker]] = []
-    _here = threading.local()
 
     def __init__(self) -> None:
-        self._work: queue.SimpleQueue[Callable[[], bool]] = queue.SimpleQueue()
+        self._work: queue.SimpleQueue[Callable[[_Worker], Callable[[], None] | None]] = queue.SimpleQueue()
+        self._runner: asyncio.Runner | None = None
+        self._loop: _Loop | None = None
         threading.Thread(target=self._serve, name="smd:action", daemon=True).start()
 
     @classmethod
-    def borrowed(cls) -> _Worker:
-        """An idle worker, or a new one."""
-        with _counting:
-            return cls._idle.pop() if cls._idle else cls()
+    def do(cls, work: Callable[[_Worker], Callable[[], None] | None]) -> None:
+        """Have an idle worker do it, or a new one."""
+        try:
+            worker = cls._idle.pop()
+        except IndexError:
+            worker = cls()
+        worker._work.put(work)
 
-    def run(self, work: Callable[[], bool]) -> None:
-        """Give it its work; `work` says whether the thread may be used again."""
-        self._work.put(work)
+    def wait_for(self, awaitable: Awaitable[Any], begins: Callable[[asyncio.Task[Any]], None]) -> Any:
+        """In the thread: await something in its loop. `begins` is given the task before anything else happens in it.
 
-    @classmethod
-    def loop_of_this_thread(cls) -> asyncio.Runner:
-        """The thread's own event loop, kept from one piece of work to the next."""
-        runner: asyncio.Runner | None = getattr(cls._here, "runner", None)
-        if runner is None:
-            runner = cls._here.runner = asyncio.Runner()
-        return runner
+        Raises:
+            BaseException: what the awaitable raises; it never reaches the loop, which SystemExit would end.
+            RuntimeError: something stopped the loop.
+        """
+        loop = self._own_loop()
+        ended: list[Any] = []
+
+        async def awaited() -> None:
+            try:
+                begins(task)
+                ended[:] = await awaitable, None
+            except BaseException as error:  # noqa: BLE001 - raised again outside of the loop
+                ended[:] = None, error
+            finally:
+                if loop.main is task:
+                    loop.stop()
+
+        loop.main = task = asyncio.Task(awaited(), loop=loop)
+        loop.busy = False
+        try:
+            loop.run_forever()
+            if not ended:
+                raise RuntimeError("cannot go on: the action stopped its event loop")
+        finally:
+            loop.main = None
+            loop.busy = loop.busy or not task.done()
+        result, error = ended
+        ended.clear()
+        if error is None:
+            return result
+        try:
+            raise error
+        finally:
+            del error  # its traceback holds this frame
+
+    def _own_loop(self) -> _Loop:
+        if self._loop is None or self._loop.is_closed():
+            self._loop = loop = _Loop()
+            self._runner = asyncio.Runner(loop_factory=lambda: loop)
+            asyncio.set_event_loop(self._runner.get_loop())
+        return self._loop
 
     def _serve(self) -> None:
         try:
-            while self._work.get()():
-                self._leave_nothing()
-                with _counting:
-                    if len(self._idle) >= MOST_IDLE:
-                        return
-                    self._idle.append(self)
+            while self._next():
+                pass
         finally:
-            runner: asyncio.Runner | None = getattr(self._here, "runner", None)
-            if runner is not None:
-                runner.close()
+            self._close_loop()
 
-    def _leave_nothing(self) -> None:
-        """Tasks that an action left in the loop end with it."""
-        runner: asyncio.Runner | None = getattr(self._here, "runner", None)
-        if runner is not None and asyncio.all_tasks(runner.get_loop()):
+    def _next(self) -> bool:
+        """Do the next work; whether there may be more."""
+        answer = self._work.get()(self)
+        if answer is None:
+            return False
+        if self._tasks_left():
+            answer()
+            self._close_loop()
+            return self._keep()
+        kept = self._keep()  # first, for the answer may bring the next work
+        answer()
+        return kept
+
+    def _tasks_left(self) -> bool:
+        """The action left tasks in the loop, which end with it."""
+        loop = self._loop
+        if loop is None or not loop.busy:
+            return False
+        loop.busy = False
+        return bool(asyncio.all_tasks(loop))
+
+    def _keep(self) -> bool:
+        if len(self._idle) >= MOST_IDLE:
+            return False
+        self._idle.append(self)
+        return True
+
+    def _close_loop(self) -> None:
+        runner, self._runner, self._loop = self._runner, None, None
+        if runner is not None and not runner.get_loop().is_closed():
             runner.close()
-            self._here.runner = None
+            asyncio.set_event_loop(None)
 
 
 class OwnThread(Generic[T]):
-    """A function that runs in a daemon thread; `done` is its result, for the loop that made it.
+    """A function that runs in a daemon thread.
 
     Args:
         machine: whose thread it is, for `abandoned_threads`.
         work: called in the thread with this object.
+        told: called with its result, or None and what it raised, on the loop that made this object, unless `end`
+            was called before.
     """
 
-    def __init__(self, machine: str, work: Callable[[OwnThread[T]], T]) -> None:
+    def __init__(
+        self, machine: str, work: Callable[[OwnThread[T]], T], told: Callable[[T | None, BaseException | None], None]
+    ) -> None:
         self._machine = machine
         self._work = work
+        self._told: Callable[[T | None, BaseException | None], None] | None = told
         self._home = asyncio.get_running_loop()
-        self._ended = self._given_up = False
-        self._inner: tuple[asyncio.AbstractEventLoop, asyncio.Task[Any]] | None = None
-        self.done: asyncio.Future[T] = self._home.create_future()
-        _Worker.borrowed().run(self._main)
-
-    async def result(self, grace: float) -> T:
-        """Wait for the result. Cancelled, ask the work to end where it can be asked, and abandon it after `grace` s.
-
-        Raises:
-            BaseException: whatever the work raised.
-        """
+        self._ended = self._given_up = self._heard = False
+        self._gone: asyncio.Future[None] | None = None
+        self._inner: asyncio.Task[Any] | None = None
+        self._worker: _Worker | None = None
         try:
-            return await asyncio.shield(self.done)
-        except asyncio.CancelledError:
-            if not self.done.done():
-                await self._stop(grace)
-            raise
+            _Worker.do(self._main)
+        except RuntimeError as error:  # the system has no more threads
+            self._ended = True
+            self._home.call_soon(self._hear, None, error)
 
-    async def _stop(self, grace: float) -> None:
-        if self._ask_to_end():
-            ended = self._home.create_task(_settled(self.done, grace))
-            while not ended.done():
-                with contextlib.suppress(asyncio.CancelledError):  # the first one is raised by the caller
-                    await asyncio.shield(ended)
+    def done(self) -> bool:
+        """The loop has heard what became of it."""
+        return self._heard
+
+    def end(self, grace: float) -> asyncio.Task[None]:
+        """Tell nothing from now on. Ask the work to end where it can be asked, and abandon it after `grace` s.
+
+        The task is done when the work has ended or is abandoned.
+        """
+        self._told = None
+        return self._home.create_task(self._end(grace))
+
+    async def _end(self, grace: float) -> None:
         with _counting:
-            if not self._ended:
-                self._given_up = True
-                _abandoned[self._machine] += 1
+            asked = self._inner
+            if asked is None:
+                self._give_up()
+                return
+        if not self._heard:
+            self._gone = self._home.create_future()
+            with contextlib.suppress(RuntimeError):  # its loop has just closed
+                asked.get_loop().call_soon_threadsafe(asked.cancel)
+            await asyncio.wait((self._gone,), timeout=grace)
+        with _counting:
+            self._give_up()
 
-    def _ask_to_end(self) -> bool:
-        """Cancel what the thread awaits in a loop of its own; False when it has none."""
-        if self._inner is None:
-            return False
-        loop, task = self._inner
-        with contextlib.suppress(RuntimeError):  # its loop has just closed
-            loop.call_soon_threadsafe(task.cancel)
-        return True
+    def _give_up(self) -> None:
+        if not self._ended:
+            self._given_up = True
+            _count(self._machine, 1)
+
+    # --- in the thread ------------------------------------------------------------------------------------------
 
     def wait_for(self, awaitable: Awaitable[Any]) -> Any:
-        """For the work: await something in a loop of the thread's own, which a cancellation reaches."""
+        """For the work: await something in a loop of the thread's own, which `end` reaches."""
+        assert self._worker is not None  # noqa: S101 - the work is called by one
+        return self._worker.wait_for(awaitable, self._begins)
 
-        async def awaited() -> Any:
-            task = asyncio.current_task()
-            if task is not None:
-                self._inner = (asyncio.get_running_loop(), task)
-            return await awaitable
+    def _begins(self, task: asyncio.Task[Any]) -> None:
+        with _counting:
+            self._inner = task
+            given_up = self._given_up
+        if given_up:
+            task.cancel()
 
-        return _Worker.loop_of_this_thread().run(awaited(), context=contextvars.copy_context())
+    def check(self) -> None:
+        """For the work, before it does what cannot be undone: end here if nobody waits for it any more.
+
+        Raises:
+            CancelledError: it was abandoned.
+        """
+        if self._given_up:
+            raise asyncio.CancelledError
 
     def tell(self, receive: Callable[..., None], *arguments: Any) -> None:
         """For the work: call something on the loop that waits for it, if that is still there."""
         with contextlib.suppress(RuntimeError):  # the daemon has gone down meanwhile
             self._home.call_soon_threadsafe(receive, *arguments)
 
-    def _main(self) -> bool:
-        """In the thread. Returns whether the thread may be used again."""
+    def _main(self, worker: _Worker) -> Callable[[], None] | None:
+        self._worker = worker
         try:
             result, error = self._work(self), None
         except BaseException as raised:  # noqa: BLE001 - it is the waiter's to judge
@@ -154,30 +253,15 @@ class OwnThread(Generic[T]):
         with _counting:
             self._ended = True
             if self._given_up:
-                _abandoned[self._machine] -= 1
-                return False
-        self.tell(self._deliver, result, error)
-        return True
+                _count(self._machine, -1)
+                return None
+        return partial(self.tell, self._hear, result, error)
 
-    def _deliver(self, result: Any, error: BaseException | None) -> None:
-        if self.done.done():
-            return
-        if error is None:
-            self.done.set_result(result)
-        else:
-            # A future refuses StopIteration, and SystemExit in one would end the loop.
-            wrapped = error if isinstance(error, Exception) and not isinstance(error, StopIteration) else Raised(error)
-            self.done.set_exception(wrapped)
-            self.done.exception()  # seen: an abandoned failure is nobody's warning
+    # --- back on the loop ---------------------------------------------------------------------------------------
 
-
-class Raised(Exception):  # noqa: N818 - it carries one
-    """Something raised in a thread that is no ordinary exception; the cause says what."""
-
-    def __init__(self, cause: BaseException) -> None:
-        super().__init__(f"{type(cause).__name__}: {cause}")
-        self.__cause__ = cause
-
-
-async def _settled(future: asyncio.Future[Any], grace: float) -> None:
-    await asyncio.wait((future,), timeout=grace)
+    def _hear(self, result: T | None, error: BaseException | None) -> None:
+        self._heard = True
+        if self._told is not None:
+            self._told(result, error)
+        elif self._gone is not None and not self._gone.done():
+            self._gone.set_result(None)

@@ -70,6 +70,8 @@ class MachineLogs:
 
     def end_output(self, machine: str) -> None:
         """The command is over: write what stands in an unfinished last line."""
+        if not self._rests:
+            return
         for stream in ("stdout", "stderr"):
             if (machine, stream) in self._rests:
                 self.output(machine, stream, b"\n")

@@ -10,13 +10,15 @@ from __future__ import annotations
 import asyncio
 import traceback
 from collections.abc import Coroutine
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import structlog
 
 from smd.actions import WORKING as FAMILIES
 from smd.actions.base import Call
-from smd.actions.custom import abandoned_threads, perform_custom
+from smd.actions.custom import GRACE, abandoned_threads, begin_custom, perform_custom
+from smd.actions.threads import OwnThread
 from smd.errors import SmdError
 from smd.runtime import control
 from smd.runtime.asking import call_for, refused
@@ -36,9 +38,9 @@ _log = structlog.get_logger("smd.actions")
 
 
 class Running(NamedTuple):
-    """A working action under way."""
+    """A working action under way: a task, or the thread of a Python action that nothing else is needed for."""
 
-    task: asyncio.Task[Any]
+    task: asyncio.Task[Any] | OwnThread[Any]
     type: str
     since: float
 
@@ -74,10 +76,7 @@ class Working:
             except SmdError as error:
                 self._answer(machine, refused(snapshot, record, action, error))
                 continue
-            task = asyncio.get_running_loop().create_task(
-                self._run(machine, call), name=f"{machine.name}:{action.type}"
-            )
-            machine.running[mark] = Running(task, action.type, call.now)
+            machine.running[mark] = Running(self._start(machine, call), action.type, call.now)
 
     def cancel_all(self, machine: Machine) -> None:
         """End everything of this machine; the snapshot still says it ought to run, so a resume repeats it.
@@ -101,9 +100,28 @@ class Working:
         running = machine.running.pop(mark)
         if running.task.done():
             return
-        machine.ending.add(running.task)
-        running.task.add_done_callback(machine.ending.discard)
-        running.task.cancel()
+        if isinstance(running.task, OwnThread):
+            ending = running.task.end(GRACE)
+        else:
+            ending = running.task
+            ending.cancel()
+        machine.ending.add(ending)
+        ending.add_done_callback(machine.ending.discard)
+
+    def _start(self, machine: Machine, call: Call) -> asyncio.Task[Any] | OwnThread[Any]:
+        """Begin an action. A task is made only for what has to wait: it costs several turns of the loop."""
+        if (
+            call.action.custom
+            and "timeout" not in call.params
+            and not machine.ending
+            and (self._before is None or self._before.done())
+            and abandoned_threads(machine.name) < ABANDONED
+        ):
+            self._tell_started(machine, call)
+            return begin_custom(call, partial(self._ended, machine, call))
+        return asyncio.get_running_loop().create_task(
+            self._run(machine, call), name=f"{machine.name}:{call.action.type}"
+        )
 
     async def _run(self, machine: Machine, call: Call) -> None:
         """Run one action. Its mark stays until its outcome is consumed, so that it is not started twice."""
@@ -114,11 +132,18 @@ class Working:
             why = f"{ABANDONED} blocked threads of Python actions were abandoned; '{call.action.type}' is not run"
             machine.post(Event(control.FAIL, {"error": why}, source="supervisor", priority=HIGH))
             return
-        self._supervisor.notice("action_started", machine.name, {"type": call.action.type, "key": call.key})
-        outcome = await self._perform(call)
+        self._tell_started(machine, call)
+        self._ended(machine, call, await self._perform(call))
+
+    def _tell_started(self, machine: Machine, call: Call) -> None:
+        if self._supervisor.bus.wants("action_started"):
+            self._supervisor.notice("action_started", machine.name, {"type": call.action.type, "key": call.key})
+
+    def _ended(self, machine: Machine, call: Call, outcome: Outcome) -> None:
         self._supervisor.logs.end_output(machine.name)
-        told = {"type": call.action.type, "key": call.key, "ok": outcome.ok, "error": outcome.error}
-        self._supervisor.notice("action_ended", machine.name, told)
+        if self._supervisor.bus.wants("action_ended"):
+            told = {"type": call.action.type, "key": call.key, "ok": outcome.ok, "error": outcome.error}
+            self._supervisor.notice("action_ended", machine.name, told)
         self._answer(machine, outcome)
 
     async def _perform(self, call: Call) -> Outcome:
