@@ -16,7 +16,7 @@ from weakref import WeakValueDictionary
 from starlette.routing import Route, Router
 
 from smd.errors import NotFoundError, RequestError
-from smd.http import events, history, jobs, machines, service, single
+from smd.http import bulk, history, jobs, machines, service, single
 from smd.http.access import Access, Role
 from smd.http.bodies import NAME_LIMIT
 from smd.http.call import Call, Context, Row
@@ -48,7 +48,7 @@ async def _one_event(call: Call) -> Reply:
 
 ROUTES: tuple[Row, ...] = (
     Row(f"{_M}/events", "POST", SEND, _one_event, "send one event"),
-    Row("/v1/events", "POST", SEND, events.post_events, "send many events"),
+    Row("/v1/events", "POST", SEND, bulk.post_events, "send many events"),
     Row("/v1/events", "GET", OBSERVE, history.list_events, "events, waiting and consumed"),
     Row("/v1/history", "GET", OBSERVE, history.all_history, "transitions of all machines"),
     Row("/v1/errors", "GET", OBSERVE, history.all_errors, "failures of all machines"),

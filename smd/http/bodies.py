@@ -12,7 +12,7 @@ from pydantic import AfterValidator, AliasChoices, BaseModel, ConfigDict, Field,
 from smd import codec
 from smd.errors import RequestError, TooLargeError
 from smd.jobs import NewJob
-from smd.statechart.event import PRIORITIES, Event
+from smd.statechart.event import NORMAL, PRIORITIES, Event
 
 BODY_LIMIT = 1 << 20
 BULK_LIMIT = 8 << 20
@@ -23,8 +23,6 @@ NAME_LIMIT = 255
 _DIGITS = bytes.maketrans(b"123456789", b"000000000")
 _LONG_NUMBER = b"0" * 19
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-_FAST = frozenset({"type", "payload"})
-_FAST_ADDRESSED = _FAST | {"machine"}
 _SHOWN_PROBLEMS = 5
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -213,10 +211,6 @@ def _one_key(in_body: str | None, in_header: str) -> str:
     return in_body or in_header
 
 
-def _short(value: Any) -> bool:
-    return type(value) is str and 0 < len(value) <= NAME_LIMIT
-
-
 def read_event(data: Any, *, source: str, now: float, key: str = "", addressed: bool = False) -> Event:
     """An event from a decoded body.
 
@@ -233,13 +227,15 @@ def read_event(data: Any, *, source: str, now: float, key: str = "", addressed: 
     Raises:
         RequestError: the body breaks a rule.
     """
-    if type(data) is dict and data.keys() <= (_FAST_ADDRESSED if addressed else _FAST):
-        kind = data.get("type")
+    if type(data) is dict:
+        kind, given = data.get("type"), "payload" in data
+        machine = data.get("machine") if addressed else "-"
         if (
-            type(kind) is str and 0 < len(kind) <= NAME_LIMIT and kind.isascii() and kind.isprintable()
-            and not kind.startswith("smd.") and (not addressed or _short(data.get("machine")))
+            len(data) == 1 + addressed + given and type(kind) is str and type(machine) is str
+            and 0 < len(kind) <= NAME_LIMIT and 0 < len(machine) <= NAME_LIMIT
+            and kind.isascii() and kind.isprintable() and not kind.startswith("smd.")
         ):  # fmt: skip
-            return Event(kind, data.get("payload", {}), key, source, sent_at=now)
+            return Event(kind, data["payload"] if given else {}, key, source, NORMAL, None, now)
     body = check(AddressedEvent if addressed else EventBody, data)
     return Event(
         body.type, body.payload, _one_key(body.id, key), body.source or source, PRIORITIES[body.priority],

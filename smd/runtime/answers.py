@@ -37,7 +37,7 @@ class Answer(NamedTuple):
         machine, kind, seq, disposition, states, before, reason, code, hint = self
         plain: dict[str, Any] = {
             "machine": machine, "type": kind, "seq": seq, "disposition": disposition,
-            "states": list(states), "before": list(before),
+            "states": states, "before": before,
         }  # fmt: skip
         if reason or code or hint:
             plain |= {name: told for name, told in (("reason", reason), ("code", code), ("hint", hint)) if told}

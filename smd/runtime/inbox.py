@@ -6,7 +6,7 @@ High priority overtakes, but one turn in 16 serves the others first, so that not
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import structlog
@@ -20,6 +20,10 @@ FAIR_TURN = 16
 
 Reply = Callable[[Any], None]
 """Called on the loop with an Answer, or with the SmdError that kept the event out."""
+
+
+Posting = tuple[str, Event, Reply]
+"""The name of a machine, an event for it, and who hears what became of it."""
 
 
 class Item(NamedTuple):
@@ -44,11 +48,22 @@ class Inbox:
         self.overflow = False
 
     def __len__(self) -> int:
-        return len(self._normal) + len(self._high or ()) + len(self._low or ())
+        waiting = len(self._normal)
+        if self._high:
+            waiting += len(self._high)
+        if self._low:
+            waiting += len(self._low)
+        return waiting
 
     def put(self, item: Item) -> None:
         """Append by priority."""
         self._queue(item.event.priority).append(item)
+
+    def put_all(self, items: Iterable[Item]) -> None:
+        """Append each by its priority, in their order."""
+        normal = self._normal
+        for item in items:
+            (normal if item.event.priority == NORMAL else self._queue(item.event.priority)).append(item)
 
     def put_back(self, items: list[Item]) -> None:
         """Return what was taken and not consumed, in its old order, ahead of what came since."""

@@ -8,6 +8,7 @@ and if the inbox is not empty the next turn is submitted. An idle machine is a f
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -91,21 +92,34 @@ class Machine:
         Raises:
             BusyError: the inbox is full (only for events with a sender that can wait).
         """
-        if reply is not None and len(self.inbox) + len(self.behind) >= limit:
+        if reply is not None and self.room(limit) <= 0:
             raise BusyError(
                 f"cannot take '{event.type}': {len(self.inbox)} events wait for '{self.name}'",
                 hint="send it again later",
             )
         item = Item(event, None, reply, client and bool(event.id))
-        if (
-            reply is not None
-            and event.priority
-            and (self.loading or (self.inbox.overflow and self.status == "running"))
-        ):
+        if reply is not None and event.priority and self.held_back():
             self.behind.append(item)
             return
         self.inbox.put(item)
         self.ready()
+
+    def post_all(self, items: Sequence[Item]) -> None:
+        """Put events of senders in the inbox, in their order; there must be room for them."""
+        if self.held_back():
+            self.behind.extend(item for item in items if item.event.priority)
+            items = [item for item in items if not item.event.priority]
+        if items:
+            self.inbox.put_all(items)
+            self.ready()
+
+    def room(self, limit: int = LIMIT) -> int:
+        """For how many more events there is room."""
+        return limit - len(self.inbox) - len(self.behind)
+
+    def held_back(self) -> bool:
+        """Rows of the store must be read before newcomers come in."""
+        return self.loading or (self.inbox.overflow and self.status == "running")
 
     def deliver(self, seq: int, event: Event) -> None:
         """A pending row of the store is for this machine."""
@@ -183,10 +197,9 @@ class Machine:
 
     def go_on(self) -> None:
         """Take the next turn if there is anything for it to do; newcomers come in once no row is ahead of them."""
-        if self.behind and not self.loading and not (self.inbox.overflow and self.status == "running"):
+        if self.behind and not self.held_back():
             behind, self.behind = self.behind, []
-            for item in behind:
-                self.inbox.put(item)
+            self.inbox.put_all(behind)
         if len(self.inbox) or self.wake or self.asks():
             self.ready()
         elif self.inbox.overflow and self.status == "running":

@@ -8,7 +8,7 @@ import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from smd.runtime.bus import Bus
 from smd.runtime.charts import Charts
 from smd.runtime.clock import Clock
 from smd.runtime.hosting import Hosting
-from smd.runtime.inbox import LIMIT
+from smd.runtime.inbox import LIMIT, Item, Posting, tell
 from smd.runtime.job_verbs import JobVerbs
 from smd.runtime.logs import MachineLogs
 from smd.runtime.machine import Machine
@@ -34,6 +34,7 @@ from smd.runtime.timers import Timers
 from smd.runtime.views import view_of
 from smd.runtime.working import Working
 from smd.statechart.event import HIGH, NORMAL, Event
+from smd.statechart.model import Statechart
 from smd.statechart.snapshot import FINISHED
 from smd.statechart.snapshot_json import to_plain
 from smd.store.base import Store
@@ -113,15 +114,55 @@ class Supervisor(JobVerbs):
         Raises:
             NotFoundError: no such machine. BusyError: its inbox is full. RequestError: a reserved type.
         """
+        machine = self.machines.get(name) or self.find(name)
+        if event.type in machine.chart.events or event.type.startswith(control.PREFIX):
+            event = self._admitted(machine.chart, event)
+        machine.post(event, reply, client=client, limit=limit)
+
+    def post_many(self, postings: Sequence[Posting], *, client: bool = True) -> int:
+        """Put events in the inboxes of their machines, in their order, until one finds its machine's inbox full.
+
+        Each is replied to on the loop once its answer is durable, or at once with the error that keeps it out: no such
+        machine, a reserved type, a payload that does not fit.
+
+        Returns:
+            How many were taken or refused; fewer than given if the next one's inbox is full.
+        """
+        machine: Machine | None = None
+        run: list[Item] = []
+        room = 0
+        for done, (name, event, reply) in enumerate(postings):
+            try:
+                if machine is None or name != machine.name:
+                    machine, run = None, _pass_on(machine, run)
+                    machine = self.machines.get(name) or self.find(name)
+                    room = machine.room()
+                kind = event.type
+                if kind in machine.chart.events or kind.startswith(control.PREFIX):
+                    event = self._admitted(machine.chart, event)  # noqa: PLW2901
+            except (NotFoundError, RequestError) as error:
+                tell(Item(event, None, reply), error)
+                continue
+            if len(run) >= room:
+                _pass_on(machine, run)
+                return done
+            run.append(Item(event, None, reply, client and event.id != ""))
+        _pass_on(machine, run)
+        return len(postings)
+
+    def _admitted(self, chart: Statechart, event: Event) -> Event:
+        """The event as its declaration wants it.
+
+        Raises:
+            RequestError: a reserved type, or a payload that does not fit.
+        """
         if event.type.startswith(control.PREFIX):
             raise RequestError(f"cannot send '{event.type}': types beginning with 'smd.' are the daemon's own")
-        machine = self.machines.get(name) or self.find(name)
-        spec = machine.chart.events.get(event.type)
-        if spec is not None:
-            check_payload(machine.chart, event.type, event.payload, self._validators)
-            if event.priority == NORMAL != spec.priority:
-                event = event._replace(priority=spec.priority)
-        machine.post(event, reply, client=client, limit=limit)
+        check_payload(chart, event.type, event.payload, self._validators)
+        spec = chart.events.get(event.type)
+        if spec is not None and event.priority == NORMAL != spec.priority:
+            return event._replace(priority=spec.priority)
+        return event
 
     async def send(self, name: str, event: Event, *, client: bool = True) -> Answer:
         """Post and wait for the answer.
@@ -350,3 +391,10 @@ class Supervisor(JobVerbs):
         await self.hosting.close()
         await asyncio.gather(*(self.working.gone(m) for m in self.machines.values() if m.ending))
         self.logs.close()
+
+
+def _pass_on(machine: Machine | None, run: list[Item]) -> list[Item]:
+    """Hand a run to its machine; a new, empty one to go on with."""
+    if machine is not None and run:
+        machine.post_all(run)
+    return []

@@ -14,6 +14,7 @@ from smd.store.transaction import Transaction
 
 MOST_IN_A_LIST = 1024
 
+_AHEAD = {name: SQL["jobs_ahead"].replace("/*next*/", SQL[name]) for name in SQL if name.startswith("next_")}
 _CLAIM = {name: SQL["claim_job"].replace("/*next*/", SQL[name]) for name in SQL if name.startswith("next_")}
 
 
@@ -107,7 +108,8 @@ def pending_jobs(transaction: Transaction, operation: PendingJobs) -> list[Job]:
     """See base.PendingJobs."""
     transaction.leasing.write()
     limit = -1 if operation.limit is None else operation.limit
-    found = transaction.execute(SQL["available_jobs"], {**operation._asdict(), "limit": limit})
+    query = _AHEAD[choice((operation.job_type, operation.machine_type))]
+    found = transaction.execute(query, {**operation._asdict(), "limit": limit})
     return [job_row(columns) for columns in found.fetchall()]
 
 

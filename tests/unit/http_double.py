@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from smd import codec
-from smd.errors import ConflictError, NotFoundError, SmdError
+from smd.errors import BusyError, ConflictError, NotFoundError, SmdError
 from smd.http.access import Peer
 from smd.http.app import Application
-from smd.http.ports import Settle
+from smd.http.ports import Posting, Settle
 from smd.jobs import Job, NewJob
 from smd.runtime.answers import Answer, MachineView
 from smd.runtime.bus import Bus
@@ -79,6 +79,16 @@ class SmallSupervisor:
         outcome = self.outcome(event)
         if reply is not None and outcome is not None:
             asyncio.get_running_loop().call_soon(reply, outcome)
+
+    def post_many(self, postings: Sequence[Posting], *, client: bool) -> int:
+        for count, (machine, event, reply) in enumerate(postings):
+            try:
+                self.post(machine, event, reply, client=client)
+            except BusyError:
+                return count
+            except SmdError as error:
+                reply(error)
+        return len(postings)
 
     async def settled(self, machine: str, seconds: float | None) -> MachineView:
         return self._called("settled", machine)

@@ -10,7 +10,7 @@ import pytest
 
 from smd import codec
 from smd.errors import BusyError
-from smd.http import events as events_over_http
+from smd.http import bulk
 from smd.http.access import Access, Peer
 from smd.http.app import Application
 from smd.http.bodies import BULK_LIMIT
@@ -146,7 +146,7 @@ async def test_two_requests_that_fill_one_inbox_are_both_taken_whole_and_in_thei
 
 @pytest.mark.asyncio
 async def test_an_inbox_that_others_keep_full_is_told_as_busy(call: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(events_over_http, "_PATIENCE", 0.02)
+    monkeypatch.setattr(bulk, "_PATIENCE", 0.02)
     call.supervisor.refusal = BusyError("cannot take more")
     reply = await call("POST", MANY, events(2))
     assert [answer["error"]["code"] for answer in reply.json["answers"]] == ["busy", "busy"]

@@ -24,34 +24,65 @@ WHERE job_id = :job_id AND status = 'available'
   AND (:job_type IS NULL OR job_type = :job_type)
   AND (:machine_type IS NULL OR machine_type IS NULL OR machine_type = :machine_type);
 
--- next_job: The next job of all.
-SELECT number FROM jobs INDEXED BY jobs_next WHERE status = 'available' ORDER BY priority, created_at, number LIMIT :limit;
+-- next_job: The next job of all. Of each kind (job type and machine type) the first, then the first of these.
+WITH RECURSIVE types (job_type) AS (
+    SELECT min(job_type) FROM jobs INDEXED BY jobs_next WHERE status = 'available'
+    UNION ALL
+    SELECT (SELECT min(job_type) FROM jobs INDEXED BY jobs_next
+            WHERE status = 'available' AND job_type > types.job_type)
+    FROM types WHERE types.job_type IS NOT NULL
+), kinds (job_type, machine_type) AS (
+    SELECT job_type, (SELECT min(machine_type) FROM jobs INDEXED BY jobs_next
+                      WHERE status = 'available' AND job_type = types.job_type AND machine_type >= '')
+    FROM types WHERE types.job_type IS NOT NULL
+    UNION ALL
+    SELECT job_type, (SELECT min(machine_type) FROM jobs INDEXED BY jobs_next
+                      WHERE status = 'available' AND job_type = kinds.job_type AND machine_type > kinds.machine_type)
+    FROM kinds WHERE kinds.machine_type IS NOT NULL
+)
+SELECT jobs.number FROM kinds CROSS JOIN jobs ON jobs.number IN (
+    SELECT number FROM jobs INDEXED BY jobs_next
+    WHERE status = 'available' AND job_type = kinds.job_type AND machine_type IS kinds.machine_type
+    ORDER BY priority, created_at, number LIMIT :limit
+) ORDER BY jobs.priority, jobs.created_at, jobs.number LIMIT :limit;
 
--- next_of_type: The next job of a type.
-SELECT number FROM jobs INDEXED BY jobs_next_of_type WHERE status = 'available' AND job_type = :job_type
-ORDER BY priority, created_at, number LIMIT :limit;
+-- next_of_type: The next job of a type. The list of machine types ends in NULL, for jobs that have none.
+WITH RECURSIVE kinds (machine_type) AS (
+    SELECT min(machine_type) FROM jobs INDEXED BY jobs_next
+    WHERE status = 'available' AND job_type = :job_type AND machine_type >= ''
+    UNION ALL
+    SELECT (SELECT min(machine_type) FROM jobs INDEXED BY jobs_next
+            WHERE status = 'available' AND job_type = :job_type AND machine_type > kinds.machine_type)
+    FROM kinds WHERE kinds.machine_type IS NOT NULL
+)
+SELECT jobs.number FROM kinds CROSS JOIN jobs ON jobs.number IN (
+    SELECT number FROM jobs INDEXED BY jobs_next
+    WHERE status = 'available' AND job_type = :job_type AND machine_type IS kinds.machine_type
+    ORDER BY priority, created_at, number LIMIT :limit
+) ORDER BY jobs.priority, jobs.created_at, jobs.number LIMIT :limit;
 
 -- next_for_machine_type: The next job for a machine type or for any.
-SELECT number FROM (
-    SELECT * FROM (
-        SELECT number, priority, created_at FROM jobs INDEXED BY jobs_next_for_machine_type
-        WHERE status = 'available' AND machine_type IS NULL
-        ORDER BY priority, created_at, number LIMIT :limit
-    ) UNION ALL SELECT * FROM (
-        SELECT number, priority, created_at FROM jobs INDEXED BY jobs_next_for_machine_type
-        WHERE status = 'available' AND machine_type = :machine_type
-        ORDER BY priority, created_at, number LIMIT :limit
-    )
-) ORDER BY priority, created_at, number LIMIT :limit;
+WITH RECURSIVE types (job_type) AS (
+    SELECT min(job_type) FROM jobs INDEXED BY jobs_next WHERE status = 'available'
+    UNION ALL
+    SELECT (SELECT min(job_type) FROM jobs INDEXED BY jobs_next
+            WHERE status = 'available' AND job_type > types.job_type)
+    FROM types WHERE types.job_type IS NOT NULL
+)
+SELECT jobs.number FROM types CROSS JOIN (VALUES (NULL), (:machine_type)) AS kinds CROSS JOIN jobs ON jobs.number IN (
+    SELECT number FROM jobs INDEXED BY jobs_next
+    WHERE status = 'available' AND job_type = types.job_type AND machine_type IS kinds.column1
+    ORDER BY priority, created_at, number LIMIT :limit
+) ORDER BY jobs.priority, jobs.created_at, jobs.number LIMIT :limit;
 
 -- next_of_both: The next job of a type for a machine type or for any.
 SELECT number FROM (
     SELECT * FROM (
-        SELECT number, priority, created_at FROM jobs INDEXED BY jobs_next_of_both
+        SELECT number, priority, created_at FROM jobs INDEXED BY jobs_next
         WHERE status = 'available' AND job_type = :job_type AND machine_type IS NULL
         ORDER BY priority, created_at, number LIMIT :limit
     ) UNION ALL SELECT * FROM (
-        SELECT number, priority, created_at FROM jobs INDEXED BY jobs_next_of_both
+        SELECT number, priority, created_at FROM jobs INDEXED BY jobs_next
         WHERE status = 'available' AND job_type = :job_type AND machine_type = :machine_type
         ORDER BY priority, created_at, number LIMIT :limit
     )
@@ -103,15 +134,13 @@ SELECT job_id, epoch FROM jobs WHERE status = 'running';
 -- held_jobs: What one machine holds.
 SELECT job_id, epoch FROM jobs WHERE status = 'running' AND holder = ?;
 
--- available_jobs: Free jobs in claiming order.
-SELECT /*@job_columns*/ FROM jobs
-WHERE status = 'available'
-  AND (:job_type IS NULL OR job_type = :job_type)
-  AND (:machine_type IS NULL OR machine_type IS NULL OR machine_type = :machine_type)
-ORDER BY priority, created_at, number LIMIT :limit;
-
 -- job_states: Where some jobs stand.
 SELECT job_id, status FROM jobs WHERE job_id IN (/*list*/);
 
 -- job_counts: How many jobs of each type stand where.
-SELECT job_type, status, count(*) FROM jobs GROUP BY status, job_type;
+SELECT job_type, 'available', count(*) FROM jobs INDEXED BY jobs_next WHERE status = 'available' GROUP BY job_type
+UNION ALL
+SELECT job_type, 'running', count(*) FROM jobs INDEXED BY jobs_running WHERE status = 'running' GROUP BY job_type
+UNION ALL
+SELECT job_type, status, count(*) FROM jobs INDEXED BY jobs_ended
+WHERE status IN ('completed', 'failed', 'cancelled') GROUP BY status, job_type;
