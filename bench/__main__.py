@@ -14,10 +14,10 @@ import time
 from collections.abc import Sequence
 from types import FrameType
 
-from bench import commands, events, interpreter, jobs, machine, parked, predecessor, sqlite_limits
+from bench import chain, commands, events, interpreter, jobs, machine, parked, predecessor, sqlite_limits
 from bench.rows import QUICK, BenchError, Group, Results, Size, head, lines
 
-PEERS: tuple[Group, ...] = (sqlite_limits.GROUP, predecessor.GROUP)
+PEERS: tuple[Group, ...] = (sqlite_limits.GROUP, chain.GROUP, predecessor.GROUP)
 OWN: tuple[Group, ...] = (interpreter.GROUP, *events.GROUPS, jobs.GROUP, commands.GROUP, parked.GROUP)
 
 

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Sequence
 
+from bench.chain import CHAIN
 from bench.daemon import ACTIONS, CHARTS, Daemon, daemon, folder
 from bench.load import Stream, drive
 from bench.rows import BenchError, Group, Measured, Row, Size
@@ -80,7 +81,7 @@ GROUP = Group(
     (
         Row(ONE, "/s", 10_000, 30_000, more=True, peers=(_CLAIM, _SEED)),
         Row(SIXTEEN, "/s", 20_000, 40_000, more=True, peers=(_CLAIM,)),
-        Row(WORKING, "/s", 2_000, 3_000, more=True, peers=(_CLAIM, _SEED)),
+        Row(WORKING, "/s", 2_000, 3_000, more=True, peers=(CHAIN, _CLAIM, _SEED)),
     ),
     _measure,
 )
