@@ -7,7 +7,7 @@ and leaves its result in a fresh `Result`.
 from __future__ import annotations
 
 import traceback
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any
 
 from smd import codec
@@ -19,6 +19,7 @@ from smd.runtime.inbox import Item
 from smd.runtime.result import Result, tell_parent
 from smd.statechart.effects import DUPLICATE, FAILED, IGNORED, QUEUED, Send, Settle, Warn
 from smd.statechart.event import Event
+from smd.statechart.interpreter import macrostep
 from smd.statechart.model import Statechart
 from smd.statechart.sequence import pending
 from smd.statechart.snapshot import ARMED, FINISHED, WAITING, Sequence
@@ -199,7 +200,7 @@ class Turn:
             own = {"life": result.life + 1, "version": result.version, "machine": self.machine.name}
             event = event._replace(payload={**event.payload, **own})
             item = item._replace(event=event)
-        step = self._advance(item, chart)
+        step = self._advance(item, chart, control.advance)
         if step is None:
             return
         result.chart = chart
@@ -229,14 +230,14 @@ class Turn:
             self.result.rows.append((item, error, ()))
 
     def _step(self, item: Item) -> None:
-        step = self._advance(item, self.result.chart)
+        step = self._advance(item, self.result.chart, macrostep)
         if step is not None:
             self._take(item, step)
 
-    def _advance(self, item: Item, chart: Statechart) -> Step | None:
+    def _advance(self, item: Item, chart: Statechart, advance: Callable[..., Step]) -> Step | None:
         """Run pure code; whatever it raises fails this machine alone (P8)."""
         try:
-            step = control.advance(chart, self.result.snapshot, item.event, self.now)
+            step = advance(chart, self.result.snapshot, item.event, self.now)
         except MachineError as error:
             self._fail(item, error)
         except Exception as error:  # noqa: BLE001 - a bug must not take the daemon or other machines with it
