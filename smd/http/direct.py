@@ -60,6 +60,7 @@ class DirectProtocol(HttpToolsProtocol):
         self._turn: Waiting | None = None
         self._held: Answer | Exception | None = None
         self._between = True
+        self._over = False
         self._rests_since: float | None = None
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -103,7 +104,7 @@ class DirectProtocol(HttpToolsProtocol):
             return
         before, self.cycle = self.cycle, Waiting(head)
         if before is None or before.response_complete:
-            self._begin(self.cycle)
+            self._start_asgi_task(self.cycle, self.app)
         else:
             self.flow.pause_reading()
             self.pipeline.appendleft((self.cycle, self.app))
@@ -122,15 +123,15 @@ class DirectProtocol(HttpToolsProtocol):
             self._post(self._turn)
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
-        if type(cycle) is Waiting:
-            self._begin(cycle)
-        else:
+        """Begin a request, unless it was sent ahead on a connection that has closed: nobody would hear of it."""
+        if self.transport.is_closing():
+            return
+        if type(cycle) is not Waiting:
             super()._start_asgi_task(cycle, app)
-
-    def _begin(self, request: Waiting) -> None:
-        self._turn = request
-        if not request.more_body:
-            self._post(request)
+            return
+        self._turn = cycle
+        if not cycle.more_body:
+            self._post(cycle)
 
     def _post(self, request: Waiting) -> None:
         try:
@@ -146,6 +147,7 @@ class DirectProtocol(HttpToolsProtocol):
             self._held = outcome
             return
         self._turn = None
+        request.body = b""
         request.response_complete = True
         if not self.transport.is_closing():
             answer, stays = self._plain.answer(request.head, outcome, stays=request.keep_alive)
@@ -162,13 +164,17 @@ class DirectProtocol(HttpToolsProtocol):
             self._settle(self._turn, outcome)
 
     def give_up(self) -> None:
-        """Tell a client that waits that no answer came in time."""
+        """Tell a client that waits that no answer came in time; what it sent ahead is not begun."""
+        self._over = True
         if self._turn is not None:
+            self._turn.keep_alive = False
             self._settle(self._turn, stopped())
 
     def on_response_complete(self) -> None:
         """Go on with the next request, in a turn of its own: a long row of refusals must not nest."""
         self.server_state.total_requests += 1
+        if self._over:
+            self.transport.close()
         if self.transport.is_closing():
             return
         if self.pipeline:
@@ -180,8 +186,6 @@ class DirectProtocol(HttpToolsProtocol):
             self._watch(self.timeout_keep_alive)
 
     def _next(self) -> None:
-        if self.transport.is_closing():
-            return
         cycle, app = self.pipeline.pop()
         if not self.pipeline:
             self.flow.resume_reading()

@@ -76,6 +76,7 @@ class Connection(DirectProtocol, asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         """Parse what was read; what is not body may not grow without end (heads, trailers, chunk marks)."""
         if self.take(_BUFFER, nbytes):
+            self._head = 0
             return
         self._head += nbytes
         self.parse(_BUFFER, nbytes)

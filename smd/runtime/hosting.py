@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from smd import codec
-from smd.errors import ChartError, ConflictError, SmdError, StoreError
+from smd.errors import ChartError, ConflictError, NotFoundError, SmdError, StoreError
 from smd.runtime import control, reports
 from smd.runtime.charts import check_name
-from smd.runtime.inbox import LIMIT, Item
+from smd.runtime.inbox import LIMIT, Item, tell
 from smd.runtime.machine import Machine
 from smd.runtime.mishaps import TRY_AGAIN
 from smd.runtime.units import Once, ask_one
@@ -263,12 +263,17 @@ class Hosting:
         self.store_error = str(error)
 
     def gone(self, machine: Machine) -> None:
-        """The machine's row is no longer there."""
+        """The machine's row is no longer there: forget it, and tell those whose events or questions wait."""
         supervisor = self._supervisor
         if supervisor.machines.get(machine.name) is machine:
             del supervisor.machines[machine.name]
         supervisor.timers.set(machine.name, None)
         supervisor.queue.forget(machine)
+        left, machine.behind = machine.inbox.take(len(machine.inbox)) + machine.behind, []
+        for item in left:
+            error = f"cannot take '{item.event.type}': machine '{machine.name}' was removed"
+            tell(item, NotFoundError(error, code="unknown_machine"))
+        machine.tell_settled(gone=True)
 
     def later(self, call: Callable[[], None]) -> None:
         """Call after a pause that is long enough for a store to recover."""

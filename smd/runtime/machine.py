@@ -255,9 +255,9 @@ class Machine:
         overflow = self.inbox.overflow and self.status == "running"
         return not (self.submitted or self.loading or len(self.inbox) or overflow or self.behind or busy)
 
-    def tell_settled(self) -> None:
-        """Wake those who wait until nothing is under way."""
-        if self.settled_waiters and self.settled():
+    def tell_settled(self, *, gone: bool = False) -> None:
+        """Wake those who wait until nothing is under way, or until the machine is gone."""
+        if self.settled_waiters and (gone or self.settled()):
             waiters, self.settled_waiters = self.settled_waiters, []
             for waiter in waiters:
                 if not waiter.done():

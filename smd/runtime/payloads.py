@@ -17,7 +17,7 @@ def check_payload(chart: Statechart, event_type: str, payload: Any, validators: 
         validators: those made so far, by chart hash and event type; added to.
 
     Raises:
-        RequestError: the payload does not fit; says where and why.
+        RequestError: the payload does not fit, or the schema cannot be applied to it; says where and why.
     """
     spec = chart.events.get(event_type)
     if spec is None or spec.payload is None:
@@ -25,7 +25,13 @@ def check_payload(chart: Statechart, event_type: str, payload: Any, validators: 
     made = validators.setdefault(chart.hash, {})
     if event_type not in made:
         made[event_type] = _validator(spec.payload)
-    error = next(iter(made[event_type].iter_errors(payload)), None)
+    try:
+        error = next(iter(made[event_type].iter_errors(payload)), None)
+    except Exception as broken:  # a schema may name what is not there, or hold an expression that is none
+        raise RequestError(
+            f"cannot take '{event_type}': the schema of its payload cannot be applied: {str(broken)[:300]}",
+            code="invalid_chart", hint="the author of the chart must change it",
+        ) from broken  # fmt: skip
     if error is not None:
         place = ".".join(["payload", *map(str, error.absolute_path)])
         raise RequestError(

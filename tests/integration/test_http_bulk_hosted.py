@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from smd import codec
-from smd.errors import NotFoundError, RequestError
+from smd.errors import NotFoundError, RequestError, SmdError
 from smd.http.access import Access, Peer
 from smd.http.app import Application
 from smd.runtime.answers import Answer
 from smd.runtime.inbox import LIMIT
+from smd.runtime.units import ask_one
 from smd.statechart.event import Event
+from smd.store.base import RemoveMachine
 from tests.hosting import hosting
 from tests.unit.http_double import Caller, SmallSupervisor
 
@@ -36,6 +39,19 @@ states:
     on:
       number: {actions: [{type: assign, set: {seen: 'context.seen + [event.payload.n]'}}]}
       urgent: {actions: [{type: assign, set: {seen: 'context.seen + ["urgent"]'}}]}
+"""
+
+
+BROKEN = """
+machine: broken
+events:
+  number: {payload: {$ref: '#/nowhere'}}
+  text: {payload: {type: string, pattern: '('}}
+context: {seen: []}
+states:
+  on:
+    on:
+      note: {actions: [{type: assign, set: {seen: 'context.seen + [event.payload.n]'}}]}
 """
 
 
@@ -102,6 +118,40 @@ async def test_one_event_whose_payload_does_not_fit_is_refused_alone(tmp_path: P
         refused = ["invalid_payload", "invalid_request", "unknown_machine"]
         assert (reply.status, codes(reply)) == (207, ["taken", "taken", *refused, "taken", "taken"])
         assert host.context(name)["seen"] == [0, 1, 3, 4]
+
+
+@pytest.mark.asyncio
+async def test_a_declaration_that_cannot_be_applied_keeps_out_its_own_event_alone(tmp_path: Path) -> None:
+    async with hosting(tmp_path / "smd.db") as host:
+        name = await host.add(BROKEN)
+        text = {"machine": name, "type": "text", "payload": "x"}
+        events = [note(name, 1), note(name, 2, "number"), note(name, 3), text, note(name, 4)]
+        reply = await caller(host.supervisor)("POST", "/v1/events", events)
+        told = ["taken", "invalid_chart", "taken", "invalid_chart", "taken"]
+        assert (reply.status, codes(reply)) == (207, told)
+        assert host.context(name)["seen"] == [1, 3, 4]
+
+
+@pytest.mark.asyncio
+async def test_all_who_wait_for_a_machine_hear_when_it_is_gone(tmp_path: Path) -> None:
+    """Its row goes while a turn is under way, as when it is removed and started at once."""
+    async with hosting(tmp_path / "smd.db") as host:
+        name = await host.add(LOG)
+        told: list[Any] = []
+        posted = 0
+        settled = asyncio.create_task(host.supervisor.settled(name, None))
+        removal = host.store.submit(ask_one(RemoveMachine(name, 0.0)))
+        while name in host.supervisor.machines and posted < LIMIT:
+            host.supervisor.post(name, Event("note", {"n": posted}), told.append)
+            posted += 1
+            await asyncio.sleep(0)
+        await removal
+        assert name not in host.supervisor.machines
+        assert len(told) == posted
+        assert all(isinstance(outcome, SmdError | Answer) for outcome in told)
+        assert isinstance(told[-1], NotFoundError)
+        await asyncio.wait([settled], timeout=20)
+        assert isinstance(settled.exception(), NotFoundError)
 
 
 @pytest.mark.asyncio

@@ -248,3 +248,28 @@ async def test_what_was_sent_ahead_is_not_posted_for_a_client_that_left(beside: 
     beside.open_connections()[0].transport.abort()
     await until(lambda: not beside.server.connections)
     assert len(beside.supervisor.posted) == 1
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    "ahead", [request(ONE, GO), request(f"{ONE}?wait=taken", GO)], ids=["plain", "for the application"]
+)
+async def test_what_was_sent_ahead_is_not_posted_after_an_answer_that_closes(beside: Beside, ahead: bytes) -> None:
+    client = await beside.client()
+    client.writer.write(request(ONE, b'{"type":"huge"}') + ahead)
+    assert ((await client.read())[0], await client.reader.read()) == (413, b"")
+    await until(lambda: not beside.open_connections())
+    assert (beside.supervisor.posted, beside.app.tasks) == ([], 0)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("first", [ONE, f"{ONE}?wait=taken"], ids=["plain", "for the application"])
+async def test_what_was_sent_ahead_is_not_posted_after_the_deadline_of_a_stop(beside: Beside, first: str) -> None:
+    arrived, release = answer_later(beside)
+    client = await beside.client()
+    client.writer.write(request(first, GO) + request(ONE, GO))
+    await arrived.wait()
+    await beside.server.stop(0.01)
+    release()
+    assert ((await client.read())[0], await client.reader.read()) == (503, b"")
+    assert len(beside.supervisor.posted) == 1

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from smd.http import server
 from smd.http.access import Access
 from smd.http.plain import Head, Plain
 from tests.integration.http_beside import GO, Beside, in_parts, request, until
@@ -112,6 +113,20 @@ async def test_empty_lines_between_requests_are_no_head(beside: Beside) -> None:
     assert await statuses(client, 1) == [400]
     await in_parts(beside, client, b"\r\n\r\n", b"\r\n\r\n", PLAIN)
     assert await statuses(client, 1) == [200]
+
+
+@pytest.mark.asyncio
+async def test_empty_lines_after_requests_with_a_known_head_do_not_add_up(
+    beside: Beside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "HEAD_LIMIT", 20)
+    await learn(beside, EMPTY)
+    client = await beside.client()
+    for _ in range(20):
+        await in_parts(beside, client, EMPTY)
+        assert await statuses(client, 1) == [400]
+        await in_parts(beside, client, b"\r\n")
+    assert beside.known == 20
 
 
 def test_the_heads_that_are_known_are_bounded() -> None:
