@@ -30,12 +30,14 @@ _LOOK = 0.004
 class Collector:
     """What became of many events, each in its place; no future per event.
 
-    `waiting` counts those posted that have no outcome yet; `patience` is what is left of it, in seconds.
+    `waiting` counts those posted that have no outcome yet; `patience` is what is left of it, in seconds; `size` is
+    about what each event takes, in bytes.
     """
 
-    def __init__(self, places: int) -> None:
+    def __init__(self, places: int, size: int) -> None:
         self.outcomes: list[Answer | SmdError | None] = [None] * places
         self.waiting = 0
+        self.size = size // max(places, 1)
         self.patience = _PATIENCE
         self._moved = asyncio.Event()
 
@@ -94,7 +96,7 @@ def _postings(
 async def _offer(collector: Collector, context: Context, postings: list[Posting]) -> None:
     """Post events in their order, waiting for room whenever an inbox is full."""
     while postings:
-        done = context.supervisor.post_many(postings, client=True)
+        done = context.supervisor.post_many(postings, client=True, size=collector.size)
         collector.waiting += done
         if done == len(postings):
             return
@@ -106,7 +108,7 @@ async def _wait_and_post(collector: Collector, context: Context, machine: str, e
     """Post once the inbox has room. Bulk requests to one machine have it by turns, each until it is full again."""
     turn = context.turns.setdefault(machine, asyncio.Lock())
     async with turn:
-        while not context.supervisor.post_many([(machine, event, reply)], client=True):
+        while not context.supervisor.post_many([(machine, event, reply)], client=True, size=collector.size):
             if collector.waiting:
                 await collector.next()
             elif collector.patience > 0:
@@ -121,7 +123,7 @@ async def _wait_and_post(collector: Collector, context: Context, machine: str, e
 def _post_at_last(context: Context, machine: str, event: Event, reply: Settle) -> None:
     """Others have kept the inbox full for all of a request's patience: the sender hears why the event is not taken."""
     try:
-        context.supervisor.post(machine, event, reply, client=True)
+        context.supervisor.post(machine, event, reply, client=True, size=0)
     except SmdError as error:
         reply(error)
 
@@ -141,7 +143,7 @@ async def post_events(call: Call) -> Reply:
     body = await call.body(BULK_LIMIT)
     _, source = key_and_source(call.scope["headers"])
     documents = _documents(body, ndjson=call.header(b"content-type").startswith(NDJSON))
-    collector = Collector(len(documents))
+    collector = Collector(len(documents), len(body))
     now, large = call.context.clock(), len(body) > PAYLOAD_LIMIT
     read = partial(_postings, collector, documents, source=source, now=now, large=large)
     for start in range(0, len(documents), _SLICE):

@@ -91,7 +91,7 @@ class Plain:
         """
         self._access.admit(peer, Role.SEND)
         event = read_event(read_json(body), source=head.source, now=self._clock(), key=head.key)
-        self._supervisor.post(head.machine, event, reply, client=True)
+        self._supervisor.post(head.machine, event, reply, client=True, size=len(body))
 
     def answer(self, head: Head, outcome: Answer | Exception, *, stays: bool) -> tuple[bytes, bool]:
         """The whole answer as bytes, and whether the connection stays after it."""

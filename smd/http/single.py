@@ -56,14 +56,14 @@ async def post_event(context: Context, machine: str, scope: Scope, receive: Rece
     key, source = key_and_source(headers)
     event = read_event(read_json(body), source=source, now=context.clock(), key=key)
     if scope["query_string"]:
-        return await _post_and_wait(context.supervisor, machine, event, scope, receive)
-    answer = await _posted(context.supervisor, machine, event)
+        return await _post_and_wait(context.supervisor, machine, event, len(body), scope, receive)
+    answer = await _posted(context.supervisor, machine, event, len(body))
     return (202 if answer.disposition in LATER else 200), codec.dumps(answer.plain())
 
 
-async def _posted(supervisor: Supervisor, machine: str, event: Event) -> Answer:
+async def _posted(supervisor: Supervisor, machine: str, event: Event, size: int) -> Answer:
     future: asyncio.Future[Answer | SmdError] = asyncio.get_running_loop().create_future()
-    supervisor.post(machine, event, partial(_settle, future), client=True)
+    supervisor.post(machine, event, partial(_settle, future), client=True, size=size)
     outcome = await future
     if isinstance(outcome, SmdError):
         raise outcome
@@ -71,7 +71,7 @@ async def _posted(supervisor: Supervisor, machine: str, event: Event) -> Answer:
 
 
 async def _post_and_wait(
-    supervisor: Supervisor, machine: str, event: Event, scope: Scope, receive: Receive
+    supervisor: Supervisor, machine: str, event: Event, size: int, scope: Scope, receive: Receive
 ) -> tuple[int, bytes]:
     """With `wait=settled` also wait until no action runs; the machine's view is then under `settled`."""
     query = read_query(scope["query_string"], _WAITS)
@@ -83,7 +83,7 @@ async def _post_and_wait(
     plain: dict[str, Any] = {}
     try:
         async with asyncio.timeout(seconds):
-            answer = await _posted(supervisor, machine, event)
+            answer = await _posted(supervisor, machine, event, size)
             plain = answer.plain()
             if until == "settled" and answer.disposition != "queued":
                 view = await unless_gone(receive, supervisor.settled(machine, None))

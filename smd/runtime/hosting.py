@@ -269,7 +269,7 @@ class Hosting:
             del supervisor.machines[machine.name]
         supervisor.timers.set(machine.name, None)
         supervisor.queue.forget(machine)
-        left, machine.behind = machine.inbox.take(len(machine.inbox)) + machine.behind, []
+        left, machine.behind = machine.inbox.take(machine.inbox.weight) + machine.behind, []
         for item in left:
             error = f"cannot take '{item.event.type}': machine '{machine.name}' was removed"
             tell(item, NotFoundError(error, code="unknown_machine"))

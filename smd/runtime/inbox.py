@@ -1,4 +1,4 @@
-"""A machine's inbox in memory: by priority, then arrival; bounded at the door.
+"""A machine's inbox in memory: by priority, then arrival; bounded at the door in number and size.
 
 High priority overtakes, but one turn in 16 serves the others first, so that nothing starves.
 """
@@ -17,6 +17,8 @@ _log = structlog.get_logger("smd.machine")
 
 LIMIT = 1_000
 FAIR_TURN = 16
+EVENT_BYTES = 40 << 10
+"""What counts as one event: a group of 200 events then holds about 8 MiB at most."""
 
 Reply = Callable[[Any], None]
 """Called on the loop with an Answer, or with the SmdError that kept the event out."""
@@ -27,18 +29,30 @@ Posting = tuple[str, Event, Reply]
 
 
 class Item(NamedTuple):
-    """An event in the inbox. `seq` is set if it is a pending row of the store; `client` marks a sender's own id."""
+    """An event in the inbox. `seq` is set if it is a pending row of the store; `client` marks a sender's own id.
+
+    `weight` is how many events it counts for.
+    """
 
     event: Event
     seq: int | None = None
     reply: Reply | None = None
     client: bool = False
+    weight: int = 1
+
+
+def weight_of(size: int) -> int:
+    """For how many events one counts whose payload takes `size` bytes."""
+    return 1 + size // EVENT_BYTES
 
 
 class Inbox:
-    """See the module. `overflow` is true while rows of the store wait behind what is in memory."""
+    """See the module. `overflow` is true while rows of the store wait behind what is in memory.
 
-    __slots__ = ("_high", "_low", "_normal", "_turns", "overflow")
+    `weight` is the sum of the items' weights.
+    """
+
+    __slots__ = ("_high", "_low", "_normal", "_turns", "overflow", "weight")
 
     def __init__(self) -> None:
         self._high: deque[Item] | None = None
@@ -46,6 +60,7 @@ class Inbox:
         self._low: deque[Item] | None = None
         self._turns = 0
         self.overflow = False
+        self.weight = 0
 
     def __len__(self) -> int:
         waiting = len(self._normal)
@@ -57,17 +72,20 @@ class Inbox:
 
     def put(self, item: Item) -> None:
         """Append by priority."""
+        self.weight += item.weight
         self._queue(item.event.priority).append(item)
 
     def put_all(self, items: Iterable[Item]) -> None:
         """Append each by its priority, in their order."""
         normal = self._normal
         for item in items:
+            self.weight += item.weight
             (normal if item.event.priority == NORMAL else self._queue(item.event.priority)).append(item)
 
     def put_back(self, items: list[Item]) -> None:
         """Return what was taken and not consumed, in its old order, ahead of what came since."""
         for item in reversed(items):
+            self.weight += item.weight
             self._queue(item.event.priority).appendleft(item)
 
     def _queue(self, priority: int) -> deque[Item]:
@@ -82,24 +100,36 @@ class Inbox:
         return self._low
 
     def take(self, most: int) -> list[Item]:
-        """Up to `most` items in the order in which they are to be consumed."""
-        if not self._high and not self._low:
-            if len(self._normal) <= most:
-                taken = list(self._normal)
-                self._normal.clear()
-                return taken
-            return [self._normal.popleft() for _ in range(most)]
-        return self._take_by_priority(most)
+        """Items worth about `most` events, in the order in which they are to be consumed."""
+        if self._high or self._low:
+            taken = self._take_by_priority(most)
+        elif self.weight <= most:
+            taken = list(self._normal)
+            self._normal.clear()
+        elif self.weight == len(self._normal):
+            taken = [self._normal.popleft() for _ in range(most)]
+        else:
+            taken = self._take_by_weight(most)
+        self.weight -= sum([item.weight for item in taken])
+        return taken
+
+    def _take_by_weight(self, most: int) -> list[Item]:
+        taken: list[Item] = []
+        while most > 0 and self._normal:
+            taken.append(self._normal.popleft())
+            most -= taken[-1].weight
+        return taken
 
     def _take_by_priority(self, most: int) -> list[Item]:
         taken: list[Item] = []
-        while len(taken) < most:
+        while most > 0:
             self._turns += 1
             order = (HIGH, NORMAL, LOW) if self._turns % FAIR_TURN else (NORMAL, LOW, HIGH)
             queue = next((q for q in map(self._queue, order) if q), None)
             if queue is None:
                 break
             taken.append(queue.popleft())
+            most -= taken[-1].weight
         return taken
 
     def seqs(self) -> set[int]:
@@ -109,7 +139,7 @@ class Inbox:
 
     def drop_rows(self) -> None:
         """Forget what is also a row of the store; it will be read again."""
-        items = self.take(len(self))
+        items = self.take(self.weight)
         for item in items:
             if item.seq is None:
                 self.put(item)

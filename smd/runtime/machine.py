@@ -86,7 +86,9 @@ class Machine:
 
     # --- in -----------------------------------------------------------------------------------------------------
 
-    def post(self, event: Event, reply: Reply | None = None, *, client: bool = False, limit: int = LIMIT) -> None:
+    def post(
+        self, event: Event, reply: Reply | None = None, *, client: bool = False, limit: int = LIMIT, weight: int = 1
+    ) -> None:
         """Put an event in the inbox; `reply` hears what became of it once that is durable.
 
         Raises:
@@ -97,7 +99,7 @@ class Machine:
                 f"cannot take '{event.type}': {len(self.inbox)} events wait for '{self.name}'",
                 hint="send it again later",
             )
-        item = Item(event, None, reply, client and bool(event.id))
+        item = Item(event, None, reply, client and bool(event.id), weight)
         if reply is not None and event.priority and self.held_back():
             self.behind.append(item)
             return
@@ -115,7 +117,7 @@ class Machine:
 
     def room(self, limit: int = LIMIT) -> int:
         """For how many more events there is room."""
-        return limit - len(self.inbox) - len(self.behind)
+        return limit - self.inbox.weight - sum([item.weight for item in self.behind])
 
     def held_back(self) -> bool:
         """Rows of the store must be read before newcomers come in."""

@@ -8,33 +8,32 @@ import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import structlog
 
 from smd import codec
-from smd.errors import ConflictError, NotFoundError, RequestError, SmdError
+from smd.errors import ConflictError, NotFoundError, RequestError
 from smd.runtime import control
-from smd.runtime.answers import Answer, MachineView
+from smd.runtime.answers import MachineView
 from smd.runtime.bridge import Bridge
 from smd.runtime.bus import Bus
 from smd.runtime.charts import Charts
 from smd.runtime.clock import Clock
+from smd.runtime.event_verbs import EventVerbs
 from smd.runtime.hosting import Hosting
-from smd.runtime.inbox import LIMIT, Item, Posting, tell
+from smd.runtime.inbox import LIMIT
 from smd.runtime.job_verbs import JobVerbs
 from smd.runtime.logs import MachineLogs
 from smd.runtime.machine import Machine
-from smd.runtime.payloads import Validators, check_payload
+from smd.runtime.payloads import Validators
 from smd.runtime.queue import Queue
 from smd.runtime.restarts import Restarts
 from smd.runtime.timers import Timers
 from smd.runtime.views import view_of
 from smd.runtime.working import Working
-from smd.statechart.event import HIGH, NORMAL, Event
-from smd.statechart.model import Statechart
+from smd.statechart.event import HIGH, Event
 from smd.statechart.snapshot import FINISHED
 from smd.statechart.snapshot_json import to_plain
 from smd.store.base import Store
@@ -42,7 +41,7 @@ from smd.store.base import Store
 _log = structlog.get_logger("smd.supervisor")
 
 
-class Supervisor(JobVerbs):
+class Supervisor(EventVerbs, JobVerbs):
     """See the module.
 
     Args:
@@ -79,7 +78,7 @@ class Supervisor(JobVerbs):
         self.bridge = Bridge(self)
         self.started_at = clock.now()
         self.closing = False
-        self._validators: dict[str, Validators] = {}
+        self.validators: dict[str, Validators] = {}
         self.loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
 
@@ -100,92 +99,6 @@ class Supervisor(JobVerbs):
             )
         return machine
 
-    def post(
-        self,
-        name: str,
-        event: Event,
-        reply: Callable[[Answer | SmdError], None] | None,
-        *,
-        client: bool = True,
-        limit: int = LIMIT,
-    ) -> None:
-        """Put an event in a machine's inbox; `reply` is called on the loop once the answer is durable (P1, P3).
-
-        Raises:
-            NotFoundError: no such machine. BusyError: its inbox is full. RequestError: a reserved type.
-        """
-        machine = self.machines.get(name) or self.find(name)
-        if event.type in machine.chart.events or event.type.startswith(control.PREFIX):
-            event = self._admitted(machine.chart, event)
-        machine.post(event, reply, client=client, limit=limit)
-
-    def post_many(self, postings: Sequence[Posting], *, client: bool = True) -> int:
-        """Put events in the inboxes of their machines, in their order, until one finds its machine's inbox full.
-
-        Each is replied to on the loop once its answer is durable, or at once with the error that keeps it out: no such
-        machine, a reserved type, a payload that does not fit.
-
-        Returns:
-            How many were taken or refused; fewer than given if the next one's inbox is full.
-        """
-        machine: Machine | None = None
-        run: list[Item] = []
-        room = 0
-        for done, (name, event, reply) in enumerate(postings):
-            try:
-                if machine is None or name != machine.name:
-                    machine, run = None, _pass_on(machine, run)
-                    machine = self.machines.get(name) or self.find(name)
-                    room = machine.room()
-                kind = event.type
-                if kind in machine.chart.events or kind.startswith(control.PREFIX):
-                    event = self._admitted(machine.chart, event)  # noqa: PLW2901
-            except (NotFoundError, RequestError) as error:
-                tell(Item(event, None, reply), error)
-                continue
-            if len(run) >= room:
-                _pass_on(machine, run)
-                return done
-            run.append(Item(event, None, reply, client and event.id != ""))
-        _pass_on(machine, run)
-        return len(postings)
-
-    def _admitted(self, chart: Statechart, event: Event) -> Event:
-        """The event as its declaration wants it.
-
-        Raises:
-            RequestError: a reserved type, or a payload that does not fit.
-        """
-        if event.type.startswith(control.PREFIX):
-            raise RequestError(f"cannot send '{event.type}': types beginning with 'smd.' are the daemon's own")
-        check_payload(chart, event.type, event.payload, self._validators)
-        spec = chart.events.get(event.type)
-        if spec is not None and event.priority == NORMAL != spec.priority:
-            return event._replace(priority=spec.priority)
-        return event
-
-    async def send(self, name: str, event: Event, *, client: bool = True) -> Answer:
-        """Post and wait for the answer.
-
-        Raises:
-            SmdError: whatever kept the event out.
-        """
-        return await self._answered(lambda reply: self.post(name, event, reply, client=client))
-
-    async def _answered(self, post: Callable[[Callable[[Answer | SmdError], None]], None]) -> Answer:
-        future: asyncio.Future[Answer] = self.loop.create_future()
-
-        def reply(answer: Answer | SmdError) -> None:
-            if future.done():
-                return
-            if isinstance(answer, SmdError):
-                future.set_exception(answer)
-            else:
-                future.set_result(answer)
-
-        post(reply)
-        return await future
-
     async def settled(self, name: str, within: float | None) -> MachineView:
         """Wait until nothing of the machine is under way: no turn, working action or retry.
 
@@ -205,7 +118,7 @@ class Supervisor(JobVerbs):
         """Send a control event and wait until it is durable."""
         machine = self.find(name)
         event = Event(kind, payload or {}, source="supervisor", priority=HIGH)
-        await self._answered(lambda reply: machine.post(event, reply, limit=LIMIT * 1000))
+        await self.answered(lambda reply: machine.post(event, reply, limit=LIMIT * 1000))
         return self.view(name)
 
     async def start(self, name: str) -> MachineView:
@@ -391,10 +304,3 @@ class Supervisor(JobVerbs):
         await self.hosting.close()
         await asyncio.gather(*(self.working.gone(m) for m in self.machines.values() if m.ending))
         self.logs.close()
-
-
-def _pass_on(machine: Machine | None, run: list[Item]) -> list[Item]:
-    """Hand a run to its machine; a new, empty one to go on with."""
-    if machine is not None and run:
-        machine.post_all(run)
-    return []

@@ -76,7 +76,7 @@ class Turn:
             return max(1, len(self.batch))
         self.batch = machine.inbox.take(max(1, room))
         self.wakes, machine.wake = machine.wake, False
-        todo = len(self.batch) + self.wakes or int(machine.asks())
+        todo = sum([item.weight for item in self.batch]) + self.wakes or int(machine.asks())
         if not todo or machine.snapshot is None or not machine.snapshot.sequences:
             return todo
         self.rounds = min(ROUNDS, max(FEWEST_ROUNDS, room))

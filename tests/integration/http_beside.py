@@ -36,9 +36,9 @@ REFUSALS: dict[str, Exception] = {
 class Machine(SmallSupervisor):
     """Its answers depend on the event alone."""
 
-    def post(self, machine: str, event: Event, reply: Settle | None, *, client: bool) -> None:
+    def post(self, machine: str, event: Event, reply: Settle | None, *, client: bool, size: int = 0) -> None:
         self.refusal = REFUSALS.get(event.type)
-        super().post(machine, event, reply, client=client)
+        super().post(machine, event, reply, client=client, size=size)
 
     def take(self, event: Event) -> Answer | SmdError:  # type: ignore[override]
         return ANSWERS.get(event.type, Answer("worker", event.type, 7, "taken", ("busy",), ("idle",)))

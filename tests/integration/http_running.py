@@ -77,7 +77,7 @@ def answer_later(running: Running) -> tuple[asyncio.Event, Callable[[], None]]:
     """Hold the answers of the machine back: an event that says one waits, and what lets them go."""
     arrived, held = asyncio.Event(), []
 
-    def post(machine: str, event: Event, reply: Any, *, client: bool) -> None:
+    def post(machine: str, event: Event, reply: Any, *, client: bool, size: int = 0) -> None:
         running.supervisor.posted.append(event)
         held.append((reply, event))
         arrived.set()

@@ -146,11 +146,11 @@ async def test_all_who_wait_for_a_machine_hear_when_it_is_gone(tmp_path: Path) -
             posted += 1
             await asyncio.sleep(0)
         await removal
+        await asyncio.wait([settled], timeout=20)
         assert name not in host.supervisor.machines
         assert len(told) == posted
         assert all(isinstance(outcome, SmdError | Answer) for outcome in told)
         assert isinstance(told[-1], NotFoundError)
-        await asyncio.wait([settled], timeout=20)
         assert isinstance(settled.exception(), NotFoundError)
 
 

@@ -71,7 +71,7 @@ class SmallSupervisor:
         if name != "worker":
             raise NotFoundError(f"cannot find '{name}'", code="unknown_machine", hint="is it 'worker'?")
 
-    def post(self, machine: str, event: Event, reply: Settle | None, *, client: bool) -> None:
+    def post(self, machine: str, event: Event, reply: Settle | None, *, client: bool, size: int = 0) -> None:
         self.find(machine)
         if self.refusal is not None:
             raise self.refusal
@@ -80,10 +80,10 @@ class SmallSupervisor:
         if reply is not None and outcome is not None:
             asyncio.get_running_loop().call_soon(reply, outcome)
 
-    def post_many(self, postings: Sequence[Posting], *, client: bool) -> int:
+    def post_many(self, postings: Sequence[Posting], *, client: bool, size: int = 0) -> int:
         for count, (machine, event, reply) in enumerate(postings):
             try:
-                self.post(machine, event, reply, client=client)
+                self.post(machine, event, reply, client=client, size=size)
             except BusyError:
                 return count
             except SmdError as error:

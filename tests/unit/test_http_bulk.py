@@ -48,7 +48,7 @@ async def test_answers_that_come_in_another_order_stand_in_their_places(
 ) -> None:
     waiting: list[Any] = []
 
-    def post(machine: str, event: Event, reply: Any, *, client: bool) -> None:
+    def post(machine: str, event: Event, reply: Any, *, client: bool, size: int = 0) -> None:
         waiting.append(partial(reply, Answer(machine, event.type, 1, "taken")))
         if len(waiting) == 5:
             for answer in reversed(waiting):
@@ -105,7 +105,7 @@ async def test_a_full_inbox_is_waited_for_and_the_order_kept(call: Caller, monke
     inbox: list[str] = []
     taken: list[str] = []
 
-    def post(machine: str, event: Event, reply: Any, *, client: bool) -> None:
+    def post(machine: str, event: Event, reply: Any, *, client: bool, size: int = 0) -> None:
         if len(inbox) == 3:
             raise BusyError("cannot take more: the inbox is full")
         inbox.append(event.type)
@@ -127,7 +127,7 @@ async def test_two_requests_that_fill_one_inbox_are_both_taken_whole_and_in_thei
     inbox: list[str] = []
     taken: list[str] = []
 
-    def post(machine: str, event: Event, reply: Any, *, client: bool) -> None:
+    def post(machine: str, event: Event, reply: Any, *, client: bool, size: int = 0) -> None:
         if len(inbox) == 3:
             raise BusyError("cannot take more: the inbox is full")
         inbox.append(event.type)

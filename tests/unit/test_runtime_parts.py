@@ -9,7 +9,7 @@ import pytest
 
 from smd.runtime.bus import Bus
 from smd.runtime.clock import ManualClock, SystemClock
-from smd.runtime.inbox import FAIR_TURN, Inbox, Item
+from smd.runtime.inbox import FAIR_TURN, Inbox, Item, weight_of
 from smd.runtime.logs import MachineLogs, file_name
 from smd.runtime.timers import Timers
 from smd.statechart.event import HIGH, LOW, NORMAL, Event
@@ -62,8 +62,8 @@ async def test_closing_ends_a_waiting_subscriber() -> None:
         await waiting
 
 
-def item(n: int, priority: int = NORMAL) -> Item:
-    return Item(Event("e", {"n": n}, priority=priority))
+def item(n: int, priority: int = NORMAL, weight: int = 1) -> Item:
+    return Item(Event("e", {"n": n}, priority=priority), weight=weight)
 
 
 def taken(inbox: Inbox, most: int = 100) -> list[int]:
@@ -93,6 +93,22 @@ def test_what_is_put_back_keeps_its_place() -> None:
     first = inbox.take(2)
     inbox.put_back(first)
     assert taken(inbox) == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("priority", [NORMAL, HIGH])
+def test_large_events_count_for_several(priority: int) -> None:
+    """So that neither a group nor an inbox holds hundreds of megabytes."""
+    inbox = Inbox()
+    for n, weight in enumerate((1, weight_of(1 << 20), 1, 1)):
+        inbox.put(item(n, priority, weight))
+    assert (len(inbox), inbox.weight) == (4, 29)
+    first = inbox.take(20)
+    assert [i.event.payload["n"] for i in first] == [0, 1]
+    assert inbox.weight == 2
+    inbox.put_back(first)
+    assert inbox.weight == 29
+    assert taken(inbox, inbox.weight) == [0, 1, 2, 3]
+    assert inbox.weight == 0
 
 
 @pytest.mark.asyncio
