@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import sys
@@ -149,5 +150,18 @@ def _complain(error: SmdError) -> None:
 
 
 def main() -> None:
-    """Entry point of the `smd` command."""
-    cli()
+    """Entry point of the `smd` command; ends the process itself.
+
+    Everything is closed by then, but the interpreter would wait for threads that users' actions left behind.
+    """
+    code: object = 1
+    try:
+        cli()
+    except SystemExit as end:
+        code = end.code
+    except BaseException:  # noqa: BLE001 - shown as the interpreter would
+        sys.excepthook(*sys.exc_info())
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):  # nobody reads it any more
+            stream.flush()
+    os._exit(code if isinstance(code, int) else 0 if code is None else 1)

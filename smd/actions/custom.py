@@ -8,7 +8,7 @@ import inspect
 import traceback
 from collections.abc import Callable
 from types import CoroutineType
-from typing import Any
+from typing import Any, NamedTuple
 
 from smd.actions.base import Call
 from smd.actions.base_action import BaseAction
@@ -30,6 +30,13 @@ GRACE = 5.0
 
 Answer = tuple[str | None, tuple[Change, ...]]
 """Event type and patch."""
+
+
+class Failure(NamedTuple):
+    """What went wrong in words, and what of it is for the log alone."""
+
+    words: str
+    trace: str
 
 
 class _Registry:
@@ -65,12 +72,12 @@ async def perform_custom(call: Call, actions: CustomActions | None = None) -> Ou
 
 def begin_custom(
     call: Call, told: Callable[[Outcome], None], actions: CustomActions | None = None
-) -> OwnThread[Answer]:
+) -> OwnThread[Answer | Failure]:
     """Like `perform_custom`, without its `timeout`: `told` is called with the outcome, unless it is ended before."""
     chosen = actions or _Registry.actions
     return OwnThread(
         call.machine,
-        lambda thread: _in_thread(call, chosen, thread),
+        lambda thread: _contained(call, chosen, thread),
         lambda answer, error: told(_judged(call, answer, error)),
     )
 
@@ -88,26 +95,39 @@ async def _outcome(call: Call, actions: CustomActions | None) -> Outcome:
         raise
 
 
-def _judged(call: Call, answer: Answer | None, error: BaseException | None) -> Outcome:
-    if error is None and answer is not None:
+def _contained(call: Call, actions: CustomActions, thread: OwnThread[Answer | Failure]) -> Answer | Failure:
+    try:
+        return _in_thread(call, actions, thread)
+    except BaseException as error:  # noqa: BLE001 - whatever a user's code raises is its failure, told with its name
+        return _failure(call.action.type, error)
+
+
+def _failure(name: str, error: BaseException) -> Failure:
+    """In the thread, for an exception's own words are the user's code, too."""
+    kind = type(error).__name__
+    try:
+        if isinstance(error, SmdError):
+            trace = error.trace or error.message if isinstance(error, LoadError) else ""
+            return Failure(f"{name}: {error.message}", trace)
+        words, trace = str(error), "".join(traceback.format_exception(error)).rstrip()
+    except BaseException as broken:  # noqa: BLE001 - it has no words; a failure all the same
+        return Failure(f"{name}: {kind}, of which no more could be told: {type(broken).__name__}", "")
+    return Failure(f"{name}: {kind}: {words}" if words else f"{name}: {kind}", trace)
+
+
+def _judged(call: Call, answer: Answer | Failure | None, error: BaseException | None) -> Outcome:
+    if answer is None:
+        answer = _failure(call.action.type, error or RuntimeError())
+    if not isinstance(answer, Failure):
         event, changes = answer
         return call.done(event, patch=changes)
+    words, trace = answer
     try:
-        return _failed(call, error)
-    except Exception as broken:  # noqa: BLE001 - it has no words, or the log cannot be written; a failure all the same
-        kind, why = type(error).__name__, type(broken).__name__
-        return call.failed(f"{call.action.type}: {kind}, of which no more could be told: {why}")
-
-
-def _failed(call: Call, error: BaseException | None) -> Outcome:
-    name = call.action.type
-    if isinstance(error, LoadError):
-        call.log("error", error.trace or error.message)
-    if isinstance(error, SmdError):
-        return call.failed(f"{name}: {error.message}")
-    call.log("error", "".join(traceback.format_exception(error)))
-    words, kind = str(error), type(error).__name__
-    return call.failed(f"{name}: {kind}: {words}" if words else f"{name}: {kind}")
+        if trace:
+            call.log("error", trace)
+    except Exception as broken:  # noqa: BLE001 - told with the failure that could not be logged
+        words = f"{words} (and the log cannot be written: {type(broken).__name__})"
+    return call.failed(words)
 
 
 def _timeout(call: Call) -> float | None:
@@ -118,7 +138,7 @@ def _timeout(call: Call) -> float | None:
         raise ActionError(error.message, hint=error.hint) from error
 
 
-def _in_thread(call: Call, actions: CustomActions, thread: OwnThread[Answer]) -> Answer:
+def _in_thread(call: Call, actions: CustomActions, thread: OwnThread[Answer | Failure]) -> Answer:
     name = call.action.type
     found = actions.known(name) or actions.get(name)
     with serving(call.machine):
@@ -127,7 +147,7 @@ def _in_thread(call: Call, actions: CustomActions, thread: OwnThread[Answer]) ->
             context["job_model"] = JobModel(call.machine)
         action = found.make(_config(call))
         if isinstance(action, BaseAction):
-            action._tell = lambda level, message: thread.tell(call.log, level, message)
+            action._tell = lambda level, message: thread.tell(call.log, str(level), str(message))
         thread.check()
         returned = action.execute(context)
         if isinstance(returned, CoroutineType) or inspect.isawaitable(returned):

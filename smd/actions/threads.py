@@ -9,6 +9,7 @@ import queue
 import threading
 from collections.abc import Awaitable, Callable
 from functools import partial
+from types import CoroutineType
 from typing import Any, ClassVar, Generic, TypeVar, TypeVarTuple, Unpack
 
 T = TypeVar("T")
@@ -26,10 +27,16 @@ def abandoned_threads(machine: str) -> int:
     return _abandoned.get(machine, 0)
 
 
+def _nothing() -> None:
+    """What work tells that was given up before it began."""
+
+
 def _count(machine: str, more: int) -> None:
-    left = _abandoned.pop(machine, 0) + more
+    left = _abandoned.get(machine, 0) + more
     if left:
         _abandoned[machine] = left
+    else:
+        del _abandoned[machine]
 
 
 class _Loop(asyncio.SelectorEventLoop):
@@ -38,6 +45,12 @@ class _Loop(asyncio.SelectorEventLoop):
     busy = False
     main: asyncio.Task[Any] | None = None
     """What it runs for."""
+    _end: asyncio.Handle | None = None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lent: set[object] = set()
+        """What its executor still does: that cannot be ended, and takes places there."""
 
     def call_soon(
         self, callback: Callable[[Unpack[Ts]], object], *args: *Ts, context: contextvars.Context | None = None
@@ -45,6 +58,48 @@ class _Loop(asyncio.SelectorEventLoop):
         """See asyncio. Every task begins with it, however it is made."""
         self.busy = True
         return super().call_soon(callback, *args, context=context)
+
+    def call_soon_threadsafe(
+        self, callback: Callable[[Unpack[Ts]], object], *args: *Ts, context: contextvars.Context | None = None
+    ) -> asyncio.Handle:
+        """See asyncio. What is left of an asynchronous generator ends with it."""
+        self.busy = True
+        return super().call_soon_threadsafe(callback, *args, context=context)
+
+    def run_in_executor(self, executor: Any, func: Callable[[Unpack[Ts]], T], *args: *Ts) -> asyncio.Future[T]:
+        """See asyncio."""
+        if executor is not None:
+            return super().run_in_executor(executor, func, *args)
+        lent = object()
+        self.lent.add(lent)
+
+        def called() -> T:
+            try:
+                return func(*args)
+            finally:
+                self.lent.discard(lent)
+
+        return super().run_in_executor(None, called)
+
+    def run_for(self, task: asyncio.Task[Any]) -> None:
+        """Run until `ended`, or until something else stops it."""
+        self.main = task
+        self.busy = False
+        try:
+            self.run_forever()
+        finally:
+            self.main = None
+            self.busy = self.busy or not task.done()
+            if self._end is not None:  # else it would stop the next
+                self._end.cancel()
+                self._end = None
+
+    def ended(self) -> None:
+        """Stop, once everything was called that was to be called before: a connection closes that way."""
+        if self.busy:
+            self._end = self.call_soon(self.stop)
+        else:
+            self.stop()
 
 
 class _Worker:
@@ -76,7 +131,8 @@ class _Worker:
         """In the thread: await something in its loop. `begins` is given the task before anything else happens in it.
 
         Raises:
-            BaseException: what the awaitable raises; it never reaches the loop, which SystemExit would end.
+            BaseException: what the awaitable raises, or `begins`, which keeps it from beginning; it never reaches
+                the loop, which SystemExit would end.
             RuntimeError: something stopped the loop.
         """
         loop = self._own_loop()
@@ -90,17 +146,12 @@ class _Worker:
                 ended[:] = None, error
             finally:
                 if loop.main is task:
-                    loop.stop()
+                    loop.ended()
 
-        loop.main = task = asyncio.Task(awaited(), loop=loop)
-        loop.busy = False
-        try:
-            loop.run_forever()
-            if not ended:
-                raise RuntimeError("cannot go on: the action stopped its event loop")
-        finally:
-            loop.main = None
-            loop.busy = loop.busy or not task.done()
+        task = asyncio.Task(awaited(), loop=loop)
+        loop.run_for(task)
+        if not ended:
+            raise RuntimeError("cannot go on: the action stopped its event loop")
         result, error = ended
         ended.clear()
         if error is None:
@@ -129,7 +180,7 @@ class _Worker:
         answer = self._work.get()(self)
         if answer is None:
             return False
-        if self._tasks_left():
+        if self._left():
             answer()
             self._close_loop()
             return self._keep()
@@ -137,13 +188,13 @@ class _Worker:
         answer()
         return kept
 
-    def _tasks_left(self) -> bool:
-        """The action left tasks in the loop, which end with it."""
+    def _left(self) -> bool:
+        """The action left tasks in the loop, which end with it, or something in its executor."""
         loop = self._loop
         if loop is None or not loop.busy:
             return False
         loop.busy = False
-        return bool(asyncio.all_tasks(loop))
+        return bool(loop.lent or asyncio.all_tasks(loop))
 
     def _keep(self) -> bool:
         if len(self._idle) >= MOST_IDLE:
@@ -175,7 +226,7 @@ class OwnThread(Generic[T]):
         self._work = work
         self._told: Callable[[T | None, BaseException | None], None] | None = told
         self._home = asyncio.get_running_loop()
-        self._ended = self._given_up = self._heard = False
+        self._begun = self._ended = self._given_up = self._heard = False
         self._gone: asyncio.Future[None] | None = None
         self._inner: asyncio.Task[Any] | None = None
         self._worker: _Worker | None = None
@@ -214,21 +265,22 @@ class OwnThread(Generic[T]):
     def _give_up(self) -> None:
         if not self._ended:
             self._given_up = True
-            _count(self._machine, 1)
+            if self._begun:
+                _count(self._machine, 1)
 
     # --- in the thread ------------------------------------------------------------------------------------------
 
     def wait_for(self, awaitable: Awaitable[Any]) -> Any:
         """For the work: await something in a loop of the thread's own, which `end` reaches."""
         assert self._worker is not None  # noqa: S101 - the work is called by one
-        return self._worker.wait_for(awaitable, self._begins)
+        return self._worker.wait_for(awaitable, lambda task: self._begins(task, awaitable))
 
-    def _begins(self, task: asyncio.Task[Any]) -> None:
+    def _begins(self, task: asyncio.Task[Any], awaitable: Awaitable[Any]) -> None:
         with _counting:
             self._inner = task
-            given_up = self._given_up
-        if given_up:
-            task.cancel()
+        if self._given_up and isinstance(awaitable, CoroutineType):
+            awaitable.close()  # it never begins, and nobody is to be warned of that
+        self.check()
 
     def check(self) -> None:
         """For the work, before it does what cannot be undone: end here if nobody waits for it any more.
@@ -246,6 +298,8 @@ class OwnThread(Generic[T]):
 
     def _main(self, worker: _Worker) -> Callable[[], None] | None:
         self._worker = worker
+        if not self._begin():
+            return _nothing
         try:
             result, error = self._work(self), None
         except BaseException as raised:  # noqa: BLE001 - it is the waiter's to judge
@@ -256,6 +310,11 @@ class OwnThread(Generic[T]):
                 _count(self._machine, -1)
                 return None
         return partial(self.tell, self._hear, result, error)
+
+    def _begin(self) -> bool:
+        with _counting:
+            self._begun = not self._given_up
+        return self._begun
 
     # --- back on the loop ---------------------------------------------------------------------------------------
 

@@ -140,11 +140,13 @@ class Working:
             self._supervisor.notice("action_started", machine.name, {"type": call.action.type, "key": call.key})
 
     def _ended(self, machine: Machine, call: Call, outcome: Outcome) -> None:
-        self._supervisor.logs.end_output(machine.name)
-        if self._supervisor.bus.wants("action_ended"):
-            told = {"type": call.action.type, "key": call.key, "ok": outcome.ok, "error": outcome.error}
-            self._supervisor.notice("action_ended", machine.name, told)
-        self._answer(machine, outcome)
+        try:
+            self._supervisor.logs.end_output(machine.name)
+            if self._supervisor.bus.wants("action_ended"):
+                told = {"type": call.action.type, "key": call.key, "ok": outcome.ok, "error": outcome.error}
+                self._supervisor.notice("action_ended", machine.name, told)
+        finally:  # a log that cannot be written keeps no machine waiting
+            self._answer(machine, outcome)
 
     async def _perform(self, call: Call) -> Outcome:
         """Whatever an action raises is its failure, told with its name; it never reaches the loop."""

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
 import threading
+from asyncio.subprocess import PIPE
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -92,6 +95,20 @@ async def test_a_failure_is_the_error_event(tmp_path: Path) -> None:
         assert host.context(name)["last_error"] == "one: SystemExit: 3"
 
 
+@pytest.mark.parametrize("more", ["success: done", "timeout: 1000, success: done"])
+async def test_an_answer_arrives_although_the_log_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: str
+) -> None:
+    def full_disk(_machine: str) -> None:
+        raise OSError(28, "No space left on device")
+
+    async with hosting(actions_dir=written(tmp_path / "a", one="return 'done'", two="")) as host:
+        name = await hosted(host, more)
+        monkeypatch.setattr(host.supervisor.logs, "end_output", full_disk)
+        await host.send(name, "go")
+        await host.until(name, "idle")
+
+
 async def test_a_time_limit_is_kept(tmp_path: Path) -> None:
     async with hosting(actions_dir=written(tmp_path / "a", one="await asyncio.sleep(1000)", two="")) as host:
         name = await hosted(host, "timeout: 0.01")
@@ -177,3 +194,26 @@ async def test_actions_that_block_keep_no_other_machine_waiting(tmp_path: Path) 
             await host.send(name, "go")
         await host.quiet()
         assert [host.states(name) for name in names] == [["idle"]] * 30
+
+
+async def test_an_action_that_left_a_blocked_thread_does_not_keep_the_daemon_from_ending(tmp_path: Path) -> None:
+    folder = tmp_path / "a"
+    folder.mkdir()
+    (folder / "lend_action.py").write_text(
+        "import asyncio, threading\nclass LendAction:\n  def __init__(self, config): pass\n"
+        "  async def execute(self, context): print('lent', flush=True); await asyncio.to_thread(threading.Event().wait)"
+    )
+    (tmp_path / "m.yaml").write_text("machine: m\ninitial: s\nstates: {s: {actions: [{type: lend}]}}")
+    daemon = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", "from smd.main import main; main()", "run", "m.yaml", "--actions-dir", "a", "--ephemeral",
+        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}, stdout=PIPE,
+    )  # fmt: skip
+    try:
+        assert daemon.stdout is not None
+        assert await asyncio.wait_for(daemon.stdout.readline(), 30) == b"lent\n"
+        daemon.terminate()
+        assert await asyncio.wait_for(daemon.wait(), 30) == 0
+    finally:
+        if daemon.returncode is None:
+            daemon.kill()
+            await daemon.wait()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from smd.actions.custom import begin_custom, perform_custom
 from smd.actions.loader import CustomActions
 from smd.actions.threads import OwnThread, abandoned_threads
 from smd.statechart.event import Outcome
-from tests.unit.acting import Told, after, call_of
+from tests.unit.acting import call_of
 
 pytestmark = pytest.mark.asyncio
 
@@ -80,6 +80,21 @@ async def test_a_coroutine_finds_a_loop_and_a_task_and_its_thread_is_used_again(
         assert await thread_in_use() == used
 
 
+async def test_what_blocks_in_the_executor_of_a_loop_keeps_no_later_action_waiting() -> None:
+    gate = threading.Event()
+
+    async def blocks() -> None:
+        async with asyncio.timeout(0):
+            await asyncio.to_thread(gate.wait)
+
+    try:
+        for _ in range(33):  # one more than an executor has places
+            assert isinstance(await run(blocks), TimeoutError)
+        assert (await asyncio.wait_for(run(runs_in_threads), 20))[0]
+    finally:
+        gate.set()
+
+
 async def test_a_time_limit_inside_a_coroutine_expires() -> None:
     async def waits() -> None:
         async with asyncio.timeout(0.001):
@@ -124,6 +139,54 @@ async def test_a_loop_that_an_action_closed_is_replaced() -> None:
     assert await run(suspends) == (True, True, False)
 
 
+async def test_a_coroutine_that_stops_its_loop_as_it_ends_disturbs_nobody() -> None:
+    async def stops() -> str:
+        await asyncio.sleep(0)
+        asyncio.get_running_loop().stop()
+        return "done"
+
+    for _ in range(3):
+        assert await run(stops) == "done"
+        assert await run(suspends) == (True, True, False)
+
+
+async def test_a_connection_that_is_closed_but_not_waited_for_is_closed_with_the_action() -> None:
+    closed = asyncio.get_running_loop().create_future()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        closed.set_result(await reader.read())
+        writer.close()
+
+    async def says() -> str:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"x")
+        writer.close()
+        return "said"
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        assert await run(says) == "said"
+        assert await asyncio.wait_for(closed, 20) == b"x"
+
+
+async def test_an_asynchronous_generator_that_is_left_ends_with_its_action() -> None:
+    ended = threading.Event()
+
+    async def numbers() -> AsyncIterator[int]:
+        try:
+            yield 1
+        finally:
+            ended.set()
+
+    async def leaves() -> int:
+        async for number in numbers():
+            return number
+        return 0
+
+    assert await run(leaves) == 1
+    assert await asyncio.to_thread(ended.wait, 20)
+
+
 @pytest.mark.parametrize("make", [asyncio.create_task, asyncio.Task])
 async def test_a_task_that_is_left_ends_with_its_action_and_keeps_nobody_waiting(make: Any) -> None:
     ended, gate = threading.Event(), threading.Event()
@@ -149,12 +212,13 @@ async def test_a_task_that_is_left_ends_with_its_action_and_keeps_nobody_waiting
     assert await asyncio.to_thread(ended.wait, 20)
 
 
-async def test_a_task_that_is_left_before_it_began_never_begins(tmp_path: Path) -> None:
+async def test_a_task_that_is_left_before_it_began_begins_and_is_cancelled_as_by_asyncio_run() -> None:
     began: list[bool] = []
     kept: list[asyncio.Task[None]] = []
 
     async def left() -> None:
         began.append(True)
+        await asyncio.Event().wait()
 
     async def leaves() -> asyncio.AbstractEventLoop:
         await asyncio.sleep(0)
@@ -163,7 +227,7 @@ async def test_a_task_that_is_left_before_it_began_never_begins(tmp_path: Path) 
 
     loop = await run(leaves)
     await _until(loop.is_closed)
-    assert (began, kept[0].cancelled()) == ([], True)
+    assert (began, kept[0].cancelled()) == ([True], True)
 
 
 async def test_no_more_threads_is_a_failure_that_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -217,18 +281,39 @@ async def test_a_coroutine_that_is_asked_to_end_does_so_and_tells_nothing() -> N
     assert await run(suspends) == (True, True, False)
 
 
-async def test_work_that_was_given_up_before_it_awaits_is_cancelled_there() -> None:
-    gate = threading.Event()
+async def test_a_coroutine_that_was_given_up_before_it_is_awaited_never_begins() -> None:
+    entered, gate, began = threading.Event(), threading.Event(), list[bool]()
+
+    async def begins() -> None:
+        began.append(True)
 
     def work(thread: OwnThread[Any]) -> Any:
+        entered.set()
         gate.wait()
-        return thread.wait_for(asyncio.sleep(1000))
+        return thread.wait_for(begins())
 
     running = OwnThread("m", work, lambda *_: None)
+    await asyncio.to_thread(entered.wait)
     await running.end(1000)
     assert abandoned_threads("m") == 1
     gate.set()
     await _until(lambda: abandoned_threads("m") == 0)
+    assert began == []
+
+
+async def test_work_that_is_given_up_before_a_thread_takes_it_is_never_done_nor_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    waiting: list[Callable[[Any], Any]] = []
+    monkeypatch.setattr(threads._Worker, "do", waiting.append)
+    done: list[int] = []
+    running = [OwnThread("m", lambda _, n=n: done.append(n), lambda *_: None) for n in range(3)]  # type: ignore[misc]
+    for each in running:
+        await each.end(1000)
+    assert abandoned_threads("m") == 0
+    for take in waiting:
+        assert take(None) is not None  # its thread may be used again
+    assert (done, abandoned_threads("m")) == ([], 0)
 
 
 async def test_a_coroutine_that_blocks_is_abandoned_after_the_grace(
@@ -258,41 +343,6 @@ async def test_work_that_has_answered_tells_nothing_once_it_is_ended() -> None:
     await running.end(10)
     await _until(running.done)
     assert (told, abandoned_threads("m")) == ([], 0)
-
-
-async def test_what_an_action_logs_is_told_in_order_before_its_outcome(tmp_path: Path) -> None:
-    (tmp_path / "say_action.py").write_text(
-        "from smd.actions.custom import BaseAction\nclass SayAction(BaseAction):\n"
-        "  async def execute(self, context):\n    for n in range(50): self.log(str(n))\n    raise KeyError('end')"
-    )
-    told = Told()
-    heard = asyncio.get_running_loop().create_future()
-    call = call_of("say", tmp_path, told=told)
-    begin_custom(call, lambda outcome: heard.set_result((outcome, len(told.lines))), CustomActions([tmp_path]))
-    outcome, lines = await heard
-    assert [text for _, text in told.lines[:50]] == [str(n) for n in range(50)]
-    assert lines == len(told.lines) == 51
-    assert after(call, outcome)["last_error"] == "say: KeyError: 'end'"
-
-
-@pytest.mark.parametrize("log_fails", [False, True])
-async def test_a_failure_that_cannot_be_put_in_words_is_told_all_the_same(tmp_path: Path, log_fails: bool) -> None:
-    words = "'x'" if log_fails else "1 / 0"
-    (tmp_path / "mute_action.py").write_text(
-        f"class MuteError(Exception):\n  def __str__(self): return {words}\n"
-        "class MuteAction:\n  def __init__(self, config): pass\n  def execute(self, context): raise MuteError"
-    )
-    call = call_of("mute", tmp_path)
-    if log_fails:
-        call.log = full_disk
-    heard = asyncio.get_running_loop().create_future()
-    begin_custom(call, heard.set_result, CustomActions([tmp_path]))
-    why = "OSError" if log_fails else "ZeroDivisionError"
-    assert (await heard).error == f"mute: MuteError, of which no more could be told: {why}"
-
-
-def full_disk(_level: str, _message: str) -> None:
-    raise OSError(28, "No space left on device")
 
 
 GATES: dict[str, Any] = {}

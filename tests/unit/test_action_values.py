@@ -49,7 +49,10 @@ def test_nothing_changed_is_no_patch() -> None:
         ("text", Words("é"), ()),
         ("list", (1, [2, {"a": None}]), ()),
         ("list", [1, [2, {"a": 0}]], (("set", ("list",), [1, [2, {"a": 0}]]),)),
+        ("list", [True, [2, {"a": None}]], (("set", ("list",), [True, [2, {"a": None}]]),)),
+        ("list", [1, [2.0, {"a": None}]], (("set", ("list",), [1, [2.0, {"a": None}]]),)),
         ("map", {"a": {"c": [], "b": 1}}, ()),
+        ("map", {"a": {"b": 1.0, "c": []}}, (("set", ("map", "a", "b"), 1.0),)),
         ("map", {"a": {"c": [1]}}, (("unset", ("map", "a", "b")), ("set", ("map", "a", "c"), [1]))),
         ("map", {}, (("unset", ("map", "a")),)),
         ("new", {"deep": [Level.LOW]}, (("set", ("new",), {"deep": [1]}),)),
@@ -59,8 +62,17 @@ def test_what_changed_is_the_patch_in_plain_values(key: str, value: Any, changes
     after = {**copied(BEFORE), key: value}
     made = patch(BEFORE, after, ())
     assert made == changes
-    assert [type(change[-1]) for change in made] == [type(change[-1]) for change in changes]
+    assert repr(made) == repr(changes)  # which tells 1 from 1.0 and True
     assert apply_patch(BEFORE, made) == plain(after, "")
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [([{"x": 1}], [{"x": True}]), ([0.0], [-0.0]), ({"x": [1]}, {"x": [1.0]})]
+)
+def test_a_value_that_only_compares_equal_has_changed(before: Any, after: Any) -> None:
+    kept = apply_patch({"k": before}, patch({"k": before}, {"k": after}, ()))
+    assert repr(kept) == repr({"k": after})
+    assert patch({"k": before}, {"k": copied(before)}, ()) == ()
 
 
 def test_a_removed_key_is_unset_and_words_of_the_engine_are_neither_kept_nor_removed() -> None:
