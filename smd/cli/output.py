@@ -118,8 +118,13 @@ class Output:
         self.note_as("warning", "33", text)
 
     def error(self, error: SmdError) -> None:
-        """A deliberate error and its next step."""
-        self.failure(error.message, error.hint)
+        """A deliberate error and its next step; of a document every mistake, with its lines."""
+        lines = error.message.split("\n") if error.code == "invalid_document" else [error.message]
+        self.failure(lines[0])
+        for line in lines[1:]:
+            _write(sys.stderr, f"  {visible(line)}".rstrip() + "\n")
+        if error.hint:
+            self.note_as("hint", "36", error.hint)
 
     def failure(self, message: str, hint: str = "") -> None:
         """One line of what went wrong, and the next step where there is one."""

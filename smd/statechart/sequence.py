@@ -259,7 +259,8 @@ def fail(
     """The action failed for good: tell the context, the held jobs and the operator; move on, answering the error."""
     run.patch(patch)
     run.mark_failed(record.state)
-    run.effects.append(Warn("action_failed", f"{action.type}: {error}", record.state))
+    told = error if error.startswith(f"{action.type}: ") else f"{action.type}: {error}"
+    run.effects.append(Warn("action_failed", told, record.state))
     given = answer(run, record, run.chart.states[record.state], event_type)
     if given is None:
         mark_unhandled(run, record.entry)
