@@ -12,24 +12,25 @@ there is no step from here, and the full algorithm begins with the same snapshot
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from smd.catalogue import Kind
 from smd.errors import ActionError, ChartError
 from smd.statechart.configuration import Configuration
-from smd.statechart.content import Operation, operation_of
+from smd.statechart.content import BLOCK_LIMIT, Operation, operation_of
 from smd.statechart.effects import TAKEN, Taken
 from smd.statechart.event import Event, Outcome
 from smd.statechart.expression import Expression, ExpressionError
 from smd.statechart.model import State, Statechart
 from smd.statechart.outcome import take_jobs
 from smd.statechart.plan import Microstep, microstep_of, plan_for
-from smd.statechart.run import Run
+from smd.statechart.run import MICROSTEPS, Run
 from smd.statechart.sequence import NOT_STARTED, actions_of, key_of
 from smd.statechart.snapshot import ASKING, ENDED, READY, RUNNING, WAITING, WORKING, Sequence, Snapshot
 from smd.statechart.step import Step
 
 _OPEN = frozenset({ASKING, WAITING, WORKING})
+_NO_PAYLOAD: tuple[Any, ...] = ({}, None)
 _COURSES = 256
 """Courses a configuration remembers; Python actions may answer any number of names."""
 
@@ -69,7 +70,9 @@ class Course(NamedTuple):
 
 def course_step(chart: Statechart, snapshot: Snapshot, event: Event, outcome: Outcome, now: float) -> Step | None:
     """The step of an action's answer; None leaves it to the full algorithm."""
-    if not outcome.ok or outcome.empty or outcome.taken is not None or event.payload or len(snapshot.sequences) != 1:
+    if not outcome.ok or outcome.empty or outcome.taken is not None or event.payload not in _NO_PAYLOAD:
+        return None
+    if len(snapshot.sequences) != 1:
         return None
     (record,) = snapshot.sequences
     if record.phase not in _OPEN or record.attempt != outcome.attempt or key_of(snapshot, record) != outcome.key:
@@ -204,6 +207,7 @@ class _Way:
         target = microstep.target
         self._demand(microstep.transitions in self._configuration.microsteps and not microstep.remembers)
         self._demand(not (microstep.ends or microstep.done or microstep.heads or target.eventless))
+        self._demand(len(self._taken) < MICROSTEPS)
         self._taken.append(microstep.taken(answer))
         for state, block in microstep.exits:
             self._note(block, state.id)
@@ -228,6 +232,7 @@ class _Way:
             self._record = Sequence(state.id, self._entries, NOT_STARTED)
 
     def _note(self, block: tuple[Operation, ...], state: str, *, leading: bool = False) -> None:
+        self._demand(len(block) <= BLOCK_LIMIT)
         for operation in block:
             self._steps.append(
                 Deed(operation.apply, operation.cond, self._event, state, leading, self._configuration, self._active)

@@ -79,6 +79,8 @@ class GroupCommit:
     def _start(self) -> None:
         """Begin the next group. A unit that takes no part in it hears so once the group is under way."""
         self._scheduled = False
+        if self._running:
+            return
         room = self._room
         units: list[Unit] = []
         left_out: list[tuple[Ended, Done]] = []

@@ -10,11 +10,14 @@ from smd.jobs import Job, JobStatus
 from smd.statechart.event import Event
 from smd.store.base import JournalRow, MachineRow
 from smd.store.rows import TAKEN, event_of, job_row, journal_row, machine_row
+from smd.store.rules import ENDS
 from smd.store.sql import SQL, padded
 
 T = TypeVar("T")
 Columns = Sequence[Any]
-_STATUSES = frozenset(status.value for status in JobStatus)
+_ENDED = "status IN ('completed', 'failed', 'cancelled')"
+_INDEXES = {"available": "jobs_next", "running": "jobs_running"} | dict.fromkeys(ENDS, "jobs_ended")
+"""Where jobs of a status are found. A partial index serves only a statement that repeats its condition as text."""
 _WAITS = "consumed_no IS NULL AND disposition = 'queued'"
 
 
@@ -61,7 +64,7 @@ class Reading(ABC):
         """See base.StoreQueries."""
         if types is not None and not types:
             return []
-        wanted = _Conditions("journal_columns", "journal")
+        wanted = _Conditions(SQL["journal_columns"], "journal")
         wanted.equal("machine", machine)
         wanted.equal("disposition", disposition)
         wanted.one_of("type", types)
@@ -85,15 +88,19 @@ class Reading(ABC):
         self, *, status: str | None = None, job_type: str | None = None, limit: int = 100, before: int | None = None
     ) -> list[Job]:
         """See base.StoreQueries."""
-        wanted = _Conditions("job_columns", "jobs")
-        if status in _STATUSES:
-            # As text, for a partial index serves only what the statement itself says.
+        # Most jobs are completed, so the newest of those are soon found; of others there may be few among very many.
+        scanned = status is None or (status == JobStatus.COMPLETED and job_type is None)
+        index = None if scanned else _INDEXES.get(str(status))
+        wanted = _Conditions("number", f"jobs INDEXED BY {index}") if index else _Conditions(SQL["job_columns"], "jobs")
+        if index:
+            wanted.when(index == "jobs_ended", _ENDED)
             wanted.when(True, f"status = '{status}'")
         else:
             wanted.equal("status", status)
         wanted.equal("job_type", job_type)
         wanted.given("number < ?", before)
-        return await self.rows(*wanted.newest_first("number", limit), job_row)
+        sql, values = wanted.newest_first("number", limit)
+        return await self.rows(SQL["numbered_jobs"].replace("/*numbers*/", sql) if index else sql, values, job_row)
 
     async def job_counts(self) -> dict[str, dict[str, int]]:
         """See base.StoreQueries."""
@@ -111,7 +118,7 @@ class _Conditions:
     """A query put together from fixed pieces; what callers give is always bound, never text."""
 
     def __init__(self, columns: str, table: str) -> None:
-        self._head = f"SELECT {SQL[columns]} FROM {table}"  # noqa: S608 - our own names
+        self._head = f"SELECT {columns} FROM {table}"  # noqa: S608 - our own names
         self._all: list[str] = []
         self._values: list[Any] = []
 

@@ -52,6 +52,7 @@ NAMES, TYPES, IDS, JOBS = ["m", "n", "é\0"], ["a", "b"], ["", "c1", "c2", "c3"]
 names, types, ids, jobs = map(st.sampled_from, (NAMES, TYPES, IDS, JOBS))
 times = st.integers(1, 9).map(float)
 maybe_type = st.none() | types
+machine_types = st.sampled_from([None, "", "a", "b"])
 payloads = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**66), 2**66) | st.text(max_size=3) | st.just("\ud800"),
     lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=2), inner, max_size=2),
@@ -71,12 +72,12 @@ operations: st.SearchStrategy[Operation] = st.one_of(
     made(UpdateMachine, names, st.dictionaries(st.sampled_from(["origin", "error", "version"]), types)),
     made(RemoveMachine, names, times),
     made(FindMachine, names),
-    made(AddJob, made(NewJob, types, jobs, maybe_type, payloads, st.integers(1, 3)), times),
-    made(ClaimJob, names, times, maybe_type, maybe_type, st.none() | jobs),
+    made(AddJob, made(NewJob, types, jobs, machine_types, payloads, st.integers(1, 3)), times),
+    made(ClaimJob, names, times, maybe_type, machine_types, st.none() | jobs),
     made(SettleJob, jobs, st.sampled_from(["completed", "failed", "available", "odd"]), times,
               st.none() | st.integers(1, 2), payloads),
     made(ReleaseJobs, st.dictionaries(jobs, st.integers(1, 2)), times),
-    made(PendingJobs, maybe_type, maybe_type, st.none() | st.integers(0, 2)),
+    made(PendingJobs, maybe_type, machine_types, st.none() | st.integers(0, 2)),
     made(JobStates, st.lists(jobs)),
     made(FindPending, names, st.lists(types)),
     made(ClearPending, names, st.lists(types, max_size=1), times),
@@ -175,5 +176,36 @@ def test_same_answers(batches: list[list[Callable[[], Recipe]]]) -> None:
 def _creating(name: str) -> Callable[[], Recipe]:
     def recipe() -> Recipe:
         return (yield CreateMachine(machine(name)))
+
+    return recipe
+
+
+# --- who comes next -------------------------------------------------------------------------------------------------
+
+many_jobs = st.sampled_from([f"j{number}" for number in range(30)])
+job_types = st.sampled_from(["", "a", "aa", "b", "é"])
+maybe_job_type = st.none() | job_types
+on_jobs: st.SearchStrategy[Operation] = st.one_of(
+    *[made(AddJob, made(NewJob, job_types, many_jobs, machine_types, st.none(), st.integers(1, 3)), times)] * 3,
+    *[made(ClaimJob, names, times, maybe_job_type, machine_types)] * 2,
+    made(SettleJob, many_jobs, st.sampled_from(["completed", "failed", "available"]), times),
+    made(PendingJobs, maybe_job_type, machine_types, st.none() | st.integers(0, 3)),
+)  # fmt: skip
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(st.lists(st.lists(on_jobs, min_size=4, max_size=30), min_size=1, max_size=3), max_size=4))
+def test_the_same_job_comes_next(batches: list[list[list[Operation]]]) -> None:
+    """Of many jobs of several types, for several machine types or any, both stores choose alike."""
+    asyncio.run(compare([[_asking(asked) for asked in batch] for batch in batches]))
+
+
+def _asking(asked: list[Operation]) -> Callable[[], Recipe]:
+    def recipe() -> Recipe:
+        answers: list[Any] = []
+        for operation in asked:
+            answer = yield operation
+            answers.append(answer)
+        return answers
 
     return recipe

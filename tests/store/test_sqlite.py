@@ -11,13 +11,14 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from smd.errors import OutcomeUnknownError, RequestError, SettingsError, StoreError
-from smd.jobs import NewJob
+from smd.jobs import JobStatus, NewJob
 from smd.statechart.event import Event
 from smd.store import sqlite as sqlite_module
 from smd.store.base import AddJob, ClaimJob, Enqueue, PutChart, RemoveMachine, SettleJob
@@ -260,6 +261,29 @@ async def test_hot_queries_use_an_index(name: str) -> None:
         assert any(re.search("USING (COVERING )?INDEX", step) for step in steps)
 
 
+@pytest.mark.parametrize("job_type", [None, "t"])
+@pytest.mark.parametrize("status", JobStatus)
+async def test_few_jobs_of_a_status_are_listed_without_reading_all(
+    sqlite: SqliteStore, monkeypatch: pytest.MonkeyPatch, status: JobStatus, job_type: str | None
+) -> None:
+    """A list of the failed jobs costs as much as there are failed ones; completed ones are most, and soon found."""
+    asked: list[tuple[str, Sequence[Any]]] = []
+
+    async def noted(sql: str, values: Sequence[Any], _make: object) -> list[Any]:
+        asked.append((sql, values))
+        return []
+
+    monkeypatch.setattr(sqlite, "rows", noted)
+    await sqlite.jobs(status=status, job_type=job_type, before=9)
+    database = sqlite3.connect(":memory:", isolation_level=None)
+    migrate(database, Path(":memory:"))
+    ((sql, values),) = asked
+    steps = [row[3] for row in database.execute(f"EXPLAIN QUERY PLAN {sql}", values).fetchall()]
+    database.close()
+    through = any(re.search("USING (COVERING )?INDEX", step) for step in steps)
+    assert through is not (status == JobStatus.COMPLETED and job_type is None)
+
+
 # --- the log, and failing disks -------------------------------------------------------------------------------------
 
 
@@ -297,6 +321,7 @@ async def test_full_database_heals(tmp_path: Path, sqlite: SqliteStore) -> None:
 
 _LIMITED = """
 import asyncio, json, resource, sys
+from collections.abc import Sequence
 from pathlib import Path
 from smd.errors import StoreError
 from smd.statechart.event import Event

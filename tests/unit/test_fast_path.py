@@ -99,6 +99,9 @@ LASTING: list[dict[str, Any]] = [
     {"type": "run", "argv": ["true"], "success": "a"},
     {"type": "run", "argv": ["true"], "success": "c", "error": "b"},
     {"type": "wait_for_jobs", "success": "b"},
+    {"type": "wait_for_jobs", "success": "a", "timeout": 5},
+    {"type": "run", "argv": ["true"], "success": "a", "retry": {"max": 1, "delay": 1}},
+    {"type": "run", "argv": ["true"], "success": "b", "repeatable": True},
     {"type": "check_events", "event_types": ["c"], "success": "a"},
     {"type": "sleep", "duration": 1},
 ]
@@ -113,12 +116,19 @@ AT_ONCE: list[dict[str, Any]] = [
     {"type": "log", "message": "{n} in {current_state}", "success": "b"},
     {"type": "raise", "event": "c", "success": "a"},
     {"type": "send_event", "target_machine": "o", "event_type": "e", "payload": {"n": "{n}"}, "success": "c"},
+    {"type": "send_event", "target_machine": "o", "event_type": "e", "success": "a", "fire_and_forget": True},
+    {"type": "send_event", "target_machine": "o", "event_type": "e", "delay": 3, "success": "b"},
+    {"type": "set_context", "key": "p", "value": "{event.payload}/{payload.x}"},
+    {"type": "assign", "set": {"n": "context.n + 1"}, "success": "a", "if": "context.n < 2"},
 ]
 
 
 @st.composite
 def working_charts(draw: st.DrawFn) -> dict[str, Any]:
-    names = ["s1", "s2", "s3", "c1", "c2"]
+    rare = st.integers(0, 9).map(lambda number: number == 9)
+    parallel, remembers = draw(rare), draw(rare)
+    leaves = ["s1", "s2", "s3", "c1", "c2", *(["x1", "x2", "y1"] if parallel else [])]
+    names = [*leaves, *(["h"] if remembers else [])]
 
     def state() -> dict[str, Any]:
         actions = draw(st.lists(st.sampled_from(AT_ONCE), max_size=2))
@@ -129,18 +139,30 @@ def working_charts(draw: st.DrawFn) -> dict[str, Any]:
             row: dict[str, Any] = {"to": draw(st.sampled_from(names))}
             if draw(st.integers(0, 3)) == 0:
                 row["actions"] = [draw(st.sampled_from(ACTIONS))]
+            if row["to"] in leaves and draw(rare):
+                row["actions"] = [draw(st.sampled_from(LASTING))]
             if draw(st.integers(0, 4)) == 0:
                 row["if"] = draw(st.sampled_from(GUARDS))
             made["on"][event] = [row]
         if draw(st.integers(0, 5)) == 0:
             made[draw(st.sampled_from(["entry", "exit"]))] = [draw(st.sampled_from(ACTIONS))]
+        if draw(rare):
+            more = {"after": {"5s": names[0]}, "busy": "queue", "always": [{"to": names[1], "if": GUARDS[1]}]}
+            key = draw(st.sampled_from(sorted(more)))
+            made[key] = more[key]
         return made
 
-    inner = {"on": {"b": "s1"}, "states": {"c1": state(), "c2": state()}}
+    inner: dict[str, Any] = {"on": {"b": "s1"}, "states": {"c1": state(), "c2": state()}}
+    if remembers:
+        inner["states"]["h"] = {"type": "history"}
     if draw(st.booleans()):
         inner["actions"] = [draw(st.sampled_from([*AT_ONCE, *LASTING]))]
     states = {"s1": state(), "s2": state(), "s3": state(), "c": inner}
-    return {"machine": "m", "context": {"n": 0, "l": [1]}, "initial": draw(st.sampled_from(names)), "states": states}
+    if parallel:
+        regions = {"x": {"states": {"x1": state(), "x2": state()}}, "y": {"states": {"y1": state()}}}
+        states["p"] = {"type": "parallel", "on": {"a": "s1"}, "states": regions}
+    made = {"machine": "m", "context": {"n": 0, "l": [1]}, "initial": draw(st.sampled_from(leaves)), "states": states}
+    return {**made, "events": {"c": {"context_map": {"who": "type"}}}} if draw(rare) else made
 
 
 def answered(draw: Any, snapshot: Snapshot, actions: Any) -> Event | None:
@@ -157,7 +179,13 @@ def answered(draw: Any, snapshot: Snapshot, actions: Any) -> Event | None:
         key_of(snapshot, record), record.attempt, ok, name, patch, hold=hold, settled=("j",) if hold else (),
         empty=ok and hold is None and record.phase == ASKING and draw(st.booleans()), error=None if ok else "broke",
     )  # fmt: skip
-    return Event(name or "smd.outcome", {}, source="action", outcome=outcome)
+    return Event(name or "smd.outcome", draw(st.sampled_from([{}, None, []])), source="action", outcome=outcome)
+
+
+def fired(draw: Any, snapshot: Snapshot) -> Event:
+    """One of the timers is due."""
+    timer = draw(st.sampled_from(snapshot.timers))
+    return Event(timer.event if timer.kind == "after" else f"smd.{timer.kind}", {}, source="timer", timer=timer.id)
 
 
 @settings(max_examples=150, deadline=None)
@@ -170,7 +198,9 @@ def test_answers_take_the_same_course(plain: dict[str, Any], data: st.DataObject
         reject()
     for number in range(8):
         event = answered(data.draw, snapshot, lambda record: action_of(chart, record))
-        if event is None or number % 5 == 4:
+        if snapshot.timers and (event is None or number % 3 == 2):
+            event = fired(data.draw, snapshot)
+        elif event is None or number % 5 == 4:
             event = Event(data.draw(st.sampled_from(EVENTS)), {"x": number})
         try:
             full = full_step(chart, snapshot, event, 5.0)
@@ -182,6 +212,59 @@ def test_answers_take_the_same_course(plain: dict[str, Any], data: st.DataObject
             step = macrostep(chart, snapshot, event, 5.0)
         same(step, full)
         snapshot = from_plain(chart, to_plain(step.snapshot))
+
+
+RUN = "{type: run, argv: ['true'], success: t}"
+BENDS = {
+    "payload": "a: {actions: [RUN], on: {t: {actions: [{type: set_context, key: p, value: '{event.payload}'}]}}}",
+    "deadline": "a: {actions: [{type: wait_for_jobs, success: t, timeout: 9}], on: {t: b}}, b: ",
+    "deferred": "a: {busy: queue, actions: [RUN], on: {x: {to: a, actions: [{type: log, message: x}]}}}",
+    "timer": "a: {actions: [RUN], on: {t: b}}, b: {after: {5s: a}}",
+    "history": "c: {states: {a: {actions: [RUN], on: {t: b}}, h: {type: history}}}, b: {on: {x: h}}",
+    "head": "a: {actions: [RUN], on: {t: {to: b, actions: [RUN]}}}, b: ",
+    "head of another": "a: {actions: [RUN], on: {t: b, x: {to: b, actions: [RUN]}}}, b: ",
+    "eventless": "a: {actions: [RUN], on: {t: b}}, b: {always: c}, c: ",
+    "condition": "a: {actions: [RUN, {type: log, message: m, success: u, if: 'false'}], on: {u: b}}, b: ",
+    "repeatable": "a: {actions: [{type: run, argv: ['true'], success: t, repeatable: true}]}",
+    "silent": "a: {actions: [RUN, {type: send_event, target_machine: o, event_type: e, success: u, "
+              "fire_and_forget: true}], on: {u: b}}, b: ",
+    "promoted": "a: {actions: [RUN], on: {t: b}}, b: ",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BENDS)
+def test_where_a_course_may_not_be_taken(name: str) -> None:
+    """Each of these would come out otherwise if the short cut were taken, or taken carelessly."""
+    events = "{t: {context_map: {k: type}}}" if name == "promoted" else "{}"
+    lab = Lab(f"machine: m\nevents: {events}\nstates: {{{BENDS[name].replace('RUN', RUN)}}}")
+    if name == "deadline":
+        lab.outcome(None, phase=ASKING, empty=True)
+        assert lab.snapshot.timers
+    if name == "deferred":
+        assert lab.send("x") == "deferred"
+    (record,) = lab.snapshot.sequences
+    answer = Outcome(key_of(lab.snapshot, record), record.attempt, True, "t")
+    payloads: list[Any] = [{}, None, [], 0]
+    for payload in payloads:
+        event = Event("t", payload, source="action", outcome=answer)
+        full = full_step(lab.chart, lab.snapshot, event, lab.now)
+        for _ in range(2):
+            same(macrostep(lab.chart, lab.snapshot, event, lab.now), full)
+
+
+def test_a_course_ends_where_a_macrostep_does() -> None:
+    """A step may have a thousand microsteps, however it is taken."""
+    first = {"type": "run", "argv": ["true"], "success": "t"}
+    then = [{"type": "log", "message": "x", "success": "t"}] * 1000
+    again = {"t": [{"actions": [{"type": "log", "message": "y"}]}]}
+    for actions, breaks in ((then[1:], False), (then, True)):
+        lab = Lab(json.dumps({"machine": "m", "states": {"a": {"actions": [first, *actions], "on": again}}}))
+        if breaks:
+            with pytest.raises(MachineError, match="more than 1000 microsteps"):
+                lab.done()
+        else:
+            lab.done()
+            assert lab.logs.count("y") == 1000
 
 
 ROUND = """

@@ -134,6 +134,9 @@ SELECT job_id, epoch FROM jobs WHERE status = 'running';
 -- held_jobs: What one machine holds.
 SELECT job_id, epoch FROM jobs WHERE status = 'running' AND holder = ?;
 
+-- numbered_jobs: Jobs of the numbers that the inner query finds, newest first.
+SELECT /*@job_columns*/ FROM jobs WHERE number IN (/*numbers*/) ORDER BY number DESC;
+
 -- job_states: Where some jobs stand.
 SELECT job_id, status FROM jobs WHERE job_id IN (/*list*/);
 
