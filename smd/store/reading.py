@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from smd.jobs import Job, JobStatus
@@ -15,9 +15,11 @@ from smd.store.sql import SQL, padded
 
 T = TypeVar("T")
 Columns = Sequence[Any]
+Values = Sequence[Any] | Mapping[str, Any]
 _ENDED = "status IN ('completed', 'failed', 'cancelled')"
 _INDEXES = {"available": "jobs_next", "running": "jobs_running"} | dict.fromkeys(ENDS, "jobs_ended")
 """Where jobs of a status are found. A partial index serves only a statement that repeats its condition as text."""
+_MOST = 2**63 - 1
 _WAITS = "consumed_no IS NULL AND disposition = 'queued'"
 
 
@@ -25,10 +27,10 @@ class Reading(ABC):
     """StoreQueries on SQL. See base.StoreQueries for what each promises."""
 
     @abstractmethod
-    async def rows(self, sql: str, values: Sequence[Any], make: Callable[[Columns], T]) -> list[T]:
+    async def rows(self, sql: str, values: Values, make: Callable[[Columns], T]) -> list[T]:
         """Run one query away from the event loop, and make a record of each row there."""
 
-    async def _first(self, sql: str, values: Sequence[Any], make: Callable[[Columns], T]) -> T | None:
+    async def _first(self, sql: str, values: Values, make: Callable[[Columns], T]) -> T | None:
         found = await self.rows(sql, values, make)
         return found[0] if found else None
 
@@ -64,16 +66,20 @@ class Reading(ABC):
         """See base.StoreQueries."""
         if types is not None and not types:
             return []
-        wanted = _Conditions(SQL["journal_columns"], "journal")
-        wanted.equal("machine", machine)
+        wanted = _Conditions(SQL["journal_columns"], "journal INDEXED BY journal_errors" if errors else "journal")
         wanted.equal("disposition", disposition)
         wanted.one_of("type", types)
         wanted.given("coalesce(now, at) >= ?", since)
-        wanted.given("seq < ?", before)
         wanted.when(changed, f"disposition = '{TAKEN}' AND to_state IS NOT NULL")
         wanted.when(errors, "error IS NOT NULL")
         wanted.when(pending is True, _WAITS)
         wanted.when(pending is False, f"NOT ({_WAITS})")
+        if machine is not None and not errors and not pending:
+            sql, values = wanted.put_into(SQL["events_of_machine"])
+            own = {"machine": machine, "before": _MOST if before is None else before, "most": _MOST, "limit": limit}
+            return await self.rows(sql, {**values, **own}, journal_row)
+        wanted.equal("machine", machine)
+        wanted.given("seq < ?", before)
         return await self.rows(*wanted.newest_first("seq", limit), journal_row)
 
     async def base(self, machine: str) -> tuple[int, bytes] | None:
@@ -120,7 +126,12 @@ class _Conditions:
     def __init__(self, columns: str, table: str) -> None:
         self._head = f"SELECT {columns} FROM {table}"  # noqa: S608 - our own names
         self._all: list[str] = []
-        self._values: list[Any] = []
+        self._values: dict[str, Any] = {}
+
+    def _bound(self, value: Any) -> str:
+        name = f"given{len(self._values)}"
+        self._values[name] = value
+        return f":{name}"
 
     def when(self, wanted: bool, condition: str) -> None:  # noqa: FBT001 - the first thing one reads
         if wanted:
@@ -128,18 +139,19 @@ class _Conditions:
 
     def given(self, condition: str, value: Any) -> None:
         if value is not None:
-            self._all.append(condition)
-            self._values.append(value)
+            self._all.append(condition.replace("?", self._bound(value)))
 
     def equal(self, column: str, value: str | None) -> None:
         self.given(f"{column} = ?", value)
 
     def one_of(self, column: str, values: Sequence[str] | None) -> None:
         if values:
-            wanted = padded(list(values))
-            self._all.append(f"{column} IN ({', '.join('?' * len(wanted))})")
-            self._values.extend(wanted)
+            self._all.append(f"{column} IN ({', '.join(map(self._bound, padded(list(values))))})")
 
-    def newest_first(self, column: str, limit: int) -> tuple[str, list[Any]]:
+    def put_into(self, sql: str) -> tuple[str, dict[str, Any]]:
+        """The conditions in a query that has a place for them."""
+        return sql.replace("/*conditions*/", "".join(f" AND {one}" for one in self._all)), self._values
+
+    def newest_first(self, column: str, limit: int) -> tuple[str, dict[str, Any]]:
         where = f" WHERE {' AND '.join(self._all)}" if self._all else ""
-        return f"{self._head}{where} ORDER BY {column} DESC LIMIT ?", [*self._values, limit]
+        return f"{self._head}{where} ORDER BY {column} DESC LIMIT :limit", {**self._values, "limit": limit}

@@ -14,6 +14,8 @@ from smd.statechart.snapshot_json import outcome_from_plain, outcome_to_plain
 from smd.store.base import JournalRow, MachineRow
 
 QUEUED, DEAD, CLEARED, TAKEN = "queued", "dead", "cleared", "taken"
+WAITED = 1
+"""The mark of a row that was not consumed as it came."""
 _BIGGEST = 2**63
 
 WRITABLE_COLUMNS = frozenset(MachineRow._fields) - {"name", "version"}

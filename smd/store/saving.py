@@ -10,7 +10,7 @@ from typing import Any
 from smd.statechart.effects import Send
 from smd.statechart.event import Event
 from smd.store.base import Record, Save, Saved
-from smd.store.rows import DEAD, QUEUED, encoded, kept_detail
+from smd.store.rows import DEAD, QUEUED, WAITED, encoded, kept_detail
 from smd.store.rules import (
     FINISHED,
     check_numbers,
@@ -133,7 +133,7 @@ def _write_consumed(transaction: Transaction, record: Record) -> Sequence[int]:
         seqs.append(seq)
         new.append((seq, place, event.id, machine, life, event.type, encoded(event.payload), event.source,
                     event.priority, event.job_id, event.sent_at, now, disposition, before or None, after or None,
-                    error, kept))  # fmt: skip
+                    error, kept, None))  # fmt: skip
     transaction.add_rows(new)
     if waited:
         transaction.flush()
@@ -202,5 +202,5 @@ class _Delivery:
 
     def _add(self, target: str, life: int, event: Event, now: float | None, disposition: str, error: str | None) -> int:
         (seq,) = self._transaction.take_seqs(1)
-        self._rows.append(waiting_row(seq, target, life, event, now, disposition, error))
+        self._rows.append((*waiting_row(seq, target, life, event, now, disposition, error), WAITED))
         return seq

@@ -21,7 +21,7 @@ from smd.store.base import Ended, Unit
 from smd.store.group import GROUP_EVENTS, Done, GroupCommit, refuse, submitted
 from smd.store.lock import LockFile
 from smd.store.migrate import migrate
-from smd.store.reading import Columns, Reading
+from smd.store.reading import Columns, Reading, Values
 from smd.store.rows import unstorable
 from smd.store.rules import PENDING_LIMIT
 from smd.store.trouble import in_words
@@ -208,7 +208,7 @@ class SqliteStore(Reading):
         assert writer is not None and writing is not None  # noqa: PT018, S101 - closing waits for the last group
         writer.hand(partial(_run, writing, units, asyncio.get_running_loop(), ended))
 
-    async def rows(self, sql: str, values: Sequence[Any], make: Callable[[Columns], T]) -> list[T]:
+    async def rows(self, sql: str, values: Values, make: Callable[[Columns], T]) -> list[T]:
         """See Reading.rows.
 
         Raises:
@@ -235,5 +235,5 @@ def _run(
     writing.checkpoint_if_due()
 
 
-def _read(reader: _Thread, sql: str, values: Sequence[Any], make: Callable[[Columns], T]) -> list[T]:
+def _read(reader: _Thread, sql: str, values: Values, make: Callable[[Columns], T]) -> list[T]:
     return [make(row) for row in reader._conn.execute(sql, values).fetchall()]

@@ -18,7 +18,7 @@ from smd.store.base import (
     UpdateMachine,
 )
 from smd.store.claiming import release_held
-from smd.store.rows import QUEUED, decoded, encoded, event_of, machine_row
+from smd.store.rows import QUEUED, WAITED, decoded, encoded, event_of, machine_row
 from smd.store.rules import check_columns, going_on, no_machine, queued_answer, too_many, waiting_row
 from smd.store.sql import SQL, padded, with_list
 from smd.store.transaction import Transaction
@@ -46,7 +46,7 @@ def enqueue(transaction: Transaction, operation: Enqueue) -> tuple[int, Any]:
     if waiting >= operation.limit:
         raise too_many(machine, waiting)
     row = waiting_row(transaction.next_seq, machine, found[0][0], event, None, QUEUED)
-    transaction.execute(SQL["insert_row"], row)
+    transaction.execute(SQL["insert_row"], (*row, WAITED))
     (seq,) = transaction.take_seqs(1)
     if client:
         answer = encoded(queued_answer(machine, event, seq))

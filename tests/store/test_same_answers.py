@@ -152,9 +152,21 @@ async def told(store: Store, batches: list[list[Callable[[], Recipe]]]) -> list[
         heard += [await store.jobs(limit=-1), await store.job_counts(), await store.events(changed=True, since=3.0)]
         for name in NAMES:
             heard += [await store.pending(name), await store.journal(name), await store.events(name, errors=True)]
+            heard += [await store.events(name, pending=False), await store.events(name, changed=True, since=3.0)]
+            heard += await pages(store, name)
         return [plain(one) for one in heard]
     finally:
         await store.close()
+
+
+async def pages(store: Store, name: str) -> list[Any]:
+    """All events of a machine by pages of two, and what stands below a number that is no row of it."""
+    found: list[Any] = [await store.events(name, before=4)]
+    before: int | None = None
+    while page := await store.events(name, before=before, limit=2):
+        found.append(page)
+        before = page[-1].seq
+    return found
 
 
 async def compare(batches: list[list[Callable[[], Recipe]]]) -> None:

@@ -218,6 +218,32 @@ async def test_migrations_run_once_each(tmp_path: Path) -> None:
         migrations(folder)
 
 
+async def test_a_machine_s_old_rows_keep_their_order(tmp_path: Path) -> None:
+    """In a store of the first version some rows were consumed later than rows with higher numbers."""
+    old = tmp_path / "old"
+    old.mkdir()
+    (old / "0001_first.sql").write_text((MIGRATIONS / "0001_first.sql").read_text())
+    database = sqlite3.connect(tmp_path / "smd.db", isolation_level=None)
+    migrate(database, tmp_path / "smd.db", old)
+    places = {1: 1, 2: 4, 3: 2, 4: None, 5: 3, 6: 5, 7: None, 8: 6}
+    for seq, place in places.items():
+        values = (seq, place, "queued" if place is None else "taken")
+        database.execute(
+            "INSERT INTO journal VALUES (?, ?, '', 'm', 1, 'go', NULL, '', 1, NULL, 1.0, NULL, ?, '', '', NULL, NULL)",
+            values,
+        )
+    database.close()
+    store = SqliteStore(tmp_path / "smd.db")
+    await store.open()
+    try:
+        assert [row.seq for row in await store.events("m")] == [8, 7, 6, 5, 4, 3, 2, 1]
+        assert [row.seq for row in await store.events("m", before=6, limit=3)] == [5, 4, 3]
+        assert [row.seq for row in await store.events("m", before=4, limit=9)] == [3, 2, 1]
+        assert [row.seq for row in await store.events("m", pending=True)] == [7, 4]
+    finally:
+        await store.close()
+
+
 async def test_queries_say_what_they_are_for() -> None:
     """Every query has a purpose, in a sentence, and compiles against the newest version."""
     database = sqlite3.connect(":memory:", isolation_level=None)
@@ -240,7 +266,12 @@ def _places(sql: str) -> int:
 
 
 @pytest.mark.parametrize(
-    "name", [name for name in QUERIES if name.startswith(("next_", "waiting", "consume", "save", "end_", "oldest"))]
+    "name",
+    [
+        name
+        for name in QUERIES
+        if name.startswith(("next_", "waiting", "consume", "save", "end_", "oldest", "events_of"))
+    ],
 )
 async def test_hot_queries_use_an_index(name: str) -> None:
     """No statement of the hot path reads a whole table, or sorts more than two rows."""

@@ -6,8 +6,8 @@ from_state, to_state, error, detail;
 seq, type, payload, id, source, priority, job_id, at, detail;
 
 -- insert_row: Add a row to the journal (or several: the last line is repeated).
-INSERT INTO journal (/*@journal_columns*/) VALUES
-(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+INSERT INTO journal (/*@journal_columns*/, waited) VALUES
+(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- consume_row: Give a waiting row its place in the order of consumption.
 UPDATE journal
@@ -39,6 +39,19 @@ SELECT machine, count(*) FROM journal WHERE consumed_no IS NULL AND disposition 
 
 -- last_seq: The largest number given out so far.
 SELECT coalesce(max(seq), 0) FROM journal;
+
+-- events_of_machine: A machine's rows, newest first. Those that never waited come in the order of consumption.
+SELECT * FROM (
+    SELECT /*@journal_columns*/ FROM journal INDEXED BY journal_by_consumption
+    WHERE machine = :machine AND waited IS NULL AND seq < :before AND consumed_no <= coalesce(
+        (SELECT consumed_no FROM journal WHERE seq = :before AND machine = :machine AND waited IS NULL), :most
+    ) /*conditions*/
+    ORDER BY consumed_no DESC LIMIT :limit
+) UNION ALL SELECT * FROM (
+    SELECT /*@journal_columns*/ FROM journal INDEXED BY journal_waited
+    WHERE machine = :machine AND waited = 1 AND seq < :before /*conditions*/
+    ORDER BY seq DESC LIMIT :limit
+) ORDER BY seq DESC LIMIT :limit;
 
 -- consumed_rows: A machine's history in the order it happened, for replay.
 SELECT /*@journal_columns*/ FROM journal WHERE machine = ? AND consumed_no > ? ORDER BY consumed_no LIMIT ?;
