@@ -123,7 +123,7 @@ def _operate(turn: Turn, operation: Any) -> Recipe:
     if isinstance(operation, AddJob) and answer[1]:
         result.jobs.append(("available", answer[0]))
     elif isinstance(operation, ClearPending):
-        result.cleared.update(answer)
+        result.cleared |= set(answer)
     elif isinstance(operation, Enqueue):
         result.delivered.append((operation.machine, answer[0], operation.event))
     return answer

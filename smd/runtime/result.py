@@ -32,6 +32,7 @@ class Result:
         jobs: (status, job) that changed.
         children: (row, chart) of machines created.
         delivered: (machine, seq, event) of pending rows that were made for others.
+        enqueued: some event was put by for later.
         asked: the store was changed on behalf of an action of this turn.
         cleared: pending rows that `clear_events` discarded.
         parked: outcomes and timers of a paused machine, kept for its resumption.
@@ -79,10 +80,10 @@ class Result:
         self.children: list[tuple[MachineRow, Statechart]] = []
         self.delivered: list[tuple[str, int, Event]] = []
         self.parked: list[Item] = []
-        self.enqueued: set[str] = set()
+        self.enqueued = False
         self.traces: list[str] = []
         self.asked = False
-        self.cleared: set[int] = set()
+        self.cleared: frozenset[int] = frozenset()
 
     @property
     def label(self) -> str:

@@ -56,6 +56,8 @@ class Turn:
         verdict: do not step, but record that the first of them failed the machine.
     """
 
+    __slots__ = ("batch", "given", "machine", "mark", "now", "result", "rounds", "verdict", "wakes")
+
     def __init__(self, machine: Machine, batch: list[Item] | None = None, verdict: MachineError | None = None) -> None:
         self.machine = machine
         self.batch = batch or []
@@ -186,7 +188,7 @@ class Turn:
         result.told.append(
             (item, Answer(self.machine.name, item.event.type, seq, QUEUED, states, states, reason, code))
         )
-        result.enqueued.add(item.event.type)
+        result.enqueued = True
 
     def _control(self, item: Item) -> None:
         result, event = self.result, item.event
