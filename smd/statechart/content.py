@@ -115,14 +115,6 @@ def _set_context(action: Action) -> Operation:
             return set_path(context, path, value)
 
         return _from_pure(action, constant, pure=True)
-    parts, key = action.params.parts, action.params.value["key"]
-    if parts["key"].constant and isinstance(key, str) and key and _needs_only_context(parts["value"]):
-        fixed, render = split(key), parts["value"].render
-
-        def rendered(context: dict[str, Any], event: Event | None, _moment: Moment | None) -> dict[str, Any]:
-            return set_path(context, fixed, render(lookup_in(context, event, machine="", state="", now=0.0)))
-
-        return _from_pure(action, rendered, pure=True)
     return _templated(action, lambda context, params: set_path(context, _key(params, "key"), params["value"]))
 
 

@@ -113,17 +113,17 @@ def difference(old: dict[str, Any], new: dict[str, Any], prefix: Path = ()) -> t
         before = old.get(key)
         if isinstance(before, dict) and isinstance(value, dict):
             changes.extend(difference(before, value, path))
-        elif key not in old or not _same(before, value):
+        elif key not in old or not same(before, value):
             changes.append(("set", path, value))
     return tuple(changes)
 
 
-def _same(one: Any, other: Any) -> bool:
+def same(one: Any, other: Any) -> bool:
     """Equal, and of the same types all the way down: 1, 1.0 and true are three values."""
     if type(one) is not type(other):
         return False
     if isinstance(one, dict):
-        return one.keys() == other.keys() and all(_same(value, other[key]) for key, value in one.items())
+        return one.keys() == other.keys() and all(same(value, other[key]) for key, value in one.items())
     if isinstance(one, list):
-        return len(one) == len(other) and all(map(_same, one, other))
+        return len(one) == len(other) and all(map(same, one, other))
     return repr(one) == repr(other) if isinstance(one, float) else bool(one == other)

@@ -54,18 +54,15 @@ class Deed(NamedTuple):
 class Course(NamedTuple):
     """The whole way. `steps` are deeds, and ids of states whose sequences start.
 
-    It ends with the record at `index` in `phase`: of the state entered as number `entry` on the way, or (`entry` 0)
-    of the state that answered; or with no record at all (`state` None).
+    `end` is where the machine's record then stands, None if it has none; its entry counts those on the way, `entries`
+    in all, and is 0 if it is still the record that answered.
     """
 
     steps: tuple[Deed | str, ...]
     taken: tuple[Taken, ...]
     target: Configuration
     entries: int
-    state: str | None
-    entry: int
-    index: int  # type: ignore[assignment]  # hides tuple.index, which nobody calls
-    phase: str
+    end: Sequence | None
 
 
 def course_step(chart: Statechart, snapshot: Snapshot, event: Event, outcome: Outcome, now: float) -> Step | None:
@@ -116,18 +113,19 @@ def _follow(run: Run, course: Course, led: Event | None) -> bool:
 
 
 def _records(course: Course, record: Sequence, entry: int) -> tuple[Sequence, ...]:
-    if course.state is None:
+    end = course.end
+    if end is None:
         return ()
-    led = record.event if course.phase != ENDED else None
-    if course.entry:
-        return (Sequence(course.state, entry + course.entry, course.index, 1, course.phase, led),)
-    return (record.moved(course.index, course.phase)._replace(event=led),)
+    led = record.event if end.phase != ENDED else None
+    if end.entry:
+        return (Sequence(end.state, entry + end.entry, end.index, 1, end.phase, led),)
+    return (record.moved(end.index, end.phase)._replace(event=led),)
 
 
 def _course(chart: Statechart, configuration: Configuration, record: Sequence, answer: str | None) -> Course | None:
     key = (record.state, record.index, record.head, answer)
     if key not in configuration.courses:
-        course = _Way(chart, configuration, record).after(answer)
+        course = _Way(chart, configuration).after(record._replace(entry=0), answer)
         if len(configuration.courses) >= _COURSES:
             return course
         configuration.courses[key] = course
@@ -141,7 +139,7 @@ class _UnforeseeableError(Exception):
 class _Way:
     """Goes along with the full algorithm, noting what would be done."""
 
-    def __init__(self, chart: Statechart, configuration: Configuration, record: Sequence) -> None:
+    def __init__(self, chart: Statechart, configuration: Configuration) -> None:
         self._chart = chart
         self._configuration = configuration
         self._active = set(configuration.ids)
@@ -149,21 +147,18 @@ class _Way:
         self._taken: list[Taken] = []
         self._started: set[str] = set()
         self._entries = 0
-        self._record: Sequence | None = record._replace(entry=0)
+        self._record: Sequence | None = None
         self._event: Event | None = None
 
-    def after(self, answer: str | None) -> Course | None:
+    def after(self, record: Sequence, answer: str | None) -> Course | None:
         """The course after this answer of the record's action, if it can be foreseen."""
         try:
-            self._answered(answer)
+            self._answered(record, answer)
             while self._record is not None and self._record.phase == READY:
                 self._go_on(self._record)
         except _UnforeseeableError:
             return None
-        end = self._record
-        state, entry, index, phase = (end.state, end.entry, end.index, end.phase) if end else (None, 0, 0, ENDED)
-        return Course(tuple(self._steps), tuple(self._taken), self._configuration, self._entries, state, entry, index,
-                      phase)  # fmt: skip
+        return Course(tuple(self._steps), tuple(self._taken), self._configuration, self._entries, self._record)
 
     def _go_on(self, record: Sequence) -> None:
         if record.index == NOT_STARTED:
@@ -183,15 +178,13 @@ class _Way:
             self._note((operation_of(action),), record.state, leading=True)
             params = action.params.value
             silent = isinstance(params, dict) and params.get("fire_and_forget") is True
-            self._answered(None if silent else action.events.get("success"))
+            self._answered(record, None if silent else action.events.get("success"))
         else:
             self._record = record.moved(record.index, ASKING if action.kind == Kind.STORE else WORKING)
 
-    def _answered(self, answer: str | None) -> None:
+    def _answered(self, record: Sequence, answer: str | None) -> None:
         """The record moves on; then the answer's transitions."""
-        record = self._record
-        self._demand(record is not None and not self._configuration.eventless)
-        assert record is not None  # noqa: S101 - for the type checker; demanded above
+        self._demand(not self._configuration.eventless)
         self._record = record.moved(record.index + 1, READY)
         if answer is None:
             return

@@ -132,15 +132,13 @@ class Placeholder:
 class Template:
     """A compiled JSON value.
 
-    `constant` tells that it has no placeholder; `paths` are those it looks up; `value` is what was written;
-    `parts` are the templates of a map's values.
+    `constant` tells that it has no placeholder; `paths` are those it looks up; `value` is what was written.
     """
 
     constant: bool
     paths: frozenset[Path]
     _render: Callable[[Lookup], Any] = field(repr=False)
     value: Any = field(default=None, repr=False)
-    parts: dict[str, Template] = field(default_factory=dict, repr=False)
 
     def render(self, lookup: Lookup) -> Any:
         """The value with each placeholder replaced; `lookup(path)` gives a JSON value or MISSING.
@@ -231,7 +229,7 @@ def _mapping(parts: dict[str, Template], value: dict[str, Any]) -> Template:
             made[key] = part(lookup)
         return made
 
-    return Template(False, used, render, parts=parts)
+    return Template(False, used, render)
 
 
 def _text(text: str, fallback: bool) -> Template:  # noqa: FBT001 - passed down

@@ -312,7 +312,7 @@ class Unit(Protocol):
     def begin(self, room: int) -> int:
         """Called on the event loop when its group starts: take at most `room` events, return how many.
 
-        Work that takes no events counts as one. Zero drops the unit from the group and resolves its future with None.
+        Work that takes no events counts as one. Zero drops the unit from the group; it ends with None.
         """
 
     def run(self) -> Recipe:

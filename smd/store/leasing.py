@@ -85,7 +85,6 @@ class Leasing:
         self._ahead: dict[Kind, _Ahead] = {}
         self._open: dict[str, _Lease] = {}
         self._held: dict[str, Job] = {}
-        self._claimant = ""
 
     def clear(self) -> None:
         """Nothing is known any more: the transaction is gone."""
@@ -99,17 +98,15 @@ class Leasing:
         Raises:
             RequestError: a machine name that no column can hold.
         """
-        if operation.machine != self._claimant:
-            storable((operation.machine,))
-            self._claimant = operation.machine
+        storable((operation.machine,))
         row = self._next((operation.job_type, operation.machine_type))
         if row is None:
             return None
         (number, job_id, job_type, machine_type, source, data, result, priority, _, created_at, _, _, _, metadata, _,
          epoch, attempt) = row  # fmt: skip
         job = _new(Job, (
-            number, job_id, job_type, machine_type, source, data and decoded(data), result and decoded(result),
-            priority, _RUNNING, created_at, float(operation.now), None, None, metadata and decoded(metadata),
+            number, job_id, job_type, machine_type, source, decoded(data), decoded(result),
+            priority, _RUNNING, created_at, float(operation.now), None, None, decoded(metadata),
             operation.machine, epoch + 1, attempt + 1,
         ))  # fmt: skip
         self._open[job_id] = ("available", epoch, job)
@@ -173,12 +170,11 @@ class Leasing:
             return None
         if operation.epoch is not None and operation.epoch != job.epoch:
             return None
-        if result is not None or operation.error is not None:
-            storable((result, operation.error))
+        storable((result, operation.error))
         (number, job_id, job_type, machine_type, source, data, _, priority, _, created_at, started_at, _, _, metadata,
          holder, epoch, attempt) = job  # fmt: skip
         ended = _new(Job, (
-            number, job_id, job_type, machine_type, source, data, result and decoded(result), priority,
+            number, job_id, job_type, machine_type, source, data, decoded(result), priority,
             str(operation.status), created_at, started_at, float(operation.now), operation.error, metadata, holder,
             epoch, attempt,
         ))  # fmt: skip

@@ -74,7 +74,7 @@ def unstorable(error: Exception) -> RequestError:
 def kept_detail(event: Event, detail: Any = None) -> str | None:
     """The detail column of an event: what its own columns do not hold, and what the step adds."""
     if event.outcome is None and not event.timer and event.origin_layer is None:
-        return None if detail is None else encoded(detail)
+        return encoded(detail)
     kept: dict[str, Any] = {}
     if event.origin_layer is not None:
         kept["origin_layer"] = event.origin_layer

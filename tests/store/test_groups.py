@@ -212,6 +212,28 @@ async def test_what_is_ready_together_shares_the_room() -> None:
     assert rooms == [50, 50, 50, 50]
 
 
+async def test_a_unit_that_begins_may_queue_another() -> None:
+    """The other waits for the next group; two groups never run at once."""
+    commit = ByHand()
+    groups = GroupCommit(commit)
+    others: list[asyncio.Future[Any]] = []
+
+    class Planting(Steps):
+        def begin(self, room: int) -> int:
+            others.extend(submitted(groups.run, asking()) for _ in range(2))
+            return room
+
+    first = submitted(groups.run, Planting(asking().recipe))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert len(commit.groups) == 1
+    commit.end(0)
+    await first
+    assert [len(group) for group in commit.groups] == [1, 2]
+    commit.end(1)
+    await asyncio.gather(*others)
+
+
 async def test_broken_hearer_keeps_nobody_from_hearing() -> None:
     """What goes wrong in one unit's callback is the loop's to report; the others of the group hear, work goes on."""
     commit, reported = ByHand(), []

@@ -11,19 +11,17 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from smd.errors import OutcomeUnknownError, RequestError, SettingsError, StoreError
-from smd.jobs import JobStatus, NewJob
+from smd.jobs import NewJob
 from smd.statechart.event import Event
 from smd.store import sqlite as sqlite_module
 from smd.store.base import AddJob, ClaimJob, Enqueue, PutChart, RemoveMachine, SettleJob
-from smd.store.migrate import MIGRATIONS, migrate, migrations
-from smd.store.sql import FOLDER, QUERIES, with_list
+from smd.store.migrate import migrations
 from smd.store.sqlite import SqliteStore, linked_version_warning
 from smd.store.trouble import commit_failed
 from smd.store.writing import CHECKPOINT_FRAMES, LOOK_AFTER
@@ -191,128 +189,6 @@ async def test_version_warning(monkeypatch: pytest.MonkeyPatch) -> None:
     assert linked_version_warning() is None
     monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 51, 2))
     assert sqlite3.sqlite_version in str(linked_version_warning())
-
-
-# --- migrations -------------------------------------------------------------------------------------------------
-
-
-async def test_migrations_run_once_each(tmp_path: Path) -> None:
-    """Files run in order, once; a failing one leaves the steps before it and nothing of itself."""
-    folder = tmp_path / "migrations"
-    folder.mkdir()
-    (folder / "0001_a.sql").write_text("CREATE TABLE a (x);")
-    database = sqlite3.connect(tmp_path / "db", isolation_level=None)
-    first = migrate(database, tmp_path / "db", folder)
-    (folder / "0002_b.sql").write_text("CREATE TABLE b (x); INSERT INTO a VALUES (1);")
-    (folder / "0003_c.sql").write_text("CREATE TABLE c (x); INSERT INTO nowhere VALUES (1);")
-    with pytest.raises(StoreError, match=r"step 0003_c\.sql: no such table: nowhere"):
-        migrate(database, tmp_path / "db", folder)
-    (folder / "0003_c.sql").write_text("CREATE TABLE c (x);")
-    assert migrate(database, tmp_path / "db", folder) == first
-    assert database.execute("SELECT count(*), (SELECT value FROM meta WHERE name = 'version') FROM a").fetchone() == (
-        1, "3",
-    )  # fmt: skip
-    database.close()
-    (folder / "0005_e.sql").write_text("")
-    with pytest.raises(StoreError, match="without gaps"):
-        migrations(folder)
-
-
-async def test_a_machine_s_old_rows_keep_their_order(tmp_path: Path) -> None:
-    """In a store of the first version some rows were consumed later than rows with higher numbers."""
-    old = tmp_path / "old"
-    old.mkdir()
-    (old / "0001_first.sql").write_text((MIGRATIONS / "0001_first.sql").read_text())
-    database = sqlite3.connect(tmp_path / "smd.db", isolation_level=None)
-    migrate(database, tmp_path / "smd.db", old)
-    places = {1: 1, 2: 4, 3: 2, 4: None, 5: 3, 6: 5, 7: None, 8: 6}
-    for seq, place in places.items():
-        values = (seq, place, "queued" if place is None else "taken")
-        database.execute(
-            "INSERT INTO journal VALUES (?, ?, '', 'm', 1, 'go', NULL, '', 1, NULL, 1.0, NULL, ?, '', '', NULL, NULL)",
-            values,
-        )
-    database.close()
-    store = SqliteStore(tmp_path / "smd.db")
-    await store.open()
-    try:
-        assert [row.seq for row in await store.events("m")] == [8, 7, 6, 5, 4, 3, 2, 1]
-        assert [row.seq for row in await store.events("m", before=6, limit=3)] == [5, 4, 3]
-        assert [row.seq for row in await store.events("m", before=4, limit=9)] == [3, 2, 1]
-        assert [row.seq for row in await store.events("m", pending=True)] == [7, 4]
-    finally:
-        await store.close()
-
-
-async def test_queries_say_what_they_are_for() -> None:
-    """Every query has a purpose, in a sentence, and compiles against the newest version."""
-    database = sqlite3.connect(":memory:", isolation_level=None)
-    migrate(database, Path(":memory:"))
-    for name, query in QUERIES.items():
-        assert re.match("[A-Z].*[.]$", query.purpose), name
-        if not name.endswith("_columns"):
-            text = with_list(query.text, 1).replace("/*next*/", QUERIES["next_job"].text)
-            names = dict.fromkeys(re.findall(r":(\w+)", text))
-            database.execute(f"EXPLAIN {text}", names or [None] * _places(text)).fetchall()
-    assert {file.suffix for file in FOLDER.iterdir() if file.is_file()} == {".sql", ".py"}
-    assert len(QUERIES) == sum(file.read_text().count("\n-- ") + 1 for file in FOLDER.glob("*.sql"))
-    assert [file.name for file in MIGRATIONS.iterdir()]
-    database.close()
-
-
-def _places(sql: str) -> int:
-    numbered = [int(number) for number in re.findall(r"\?(\d+)", sql)]
-    return max(numbered) if numbered else sql.count("?")
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        name
-        for name in QUERIES
-        if name.startswith(("next_", "waiting", "consume", "save", "end_", "oldest", "events_of"))
-    ],
-)
-async def test_hot_queries_use_an_index(name: str) -> None:
-    """No statement of the hot path reads a whole table, or sorts more than two rows."""
-    database = sqlite3.connect(":memory:", isolation_level=None)
-    migrate(database, Path(":memory:"))
-    text = with_list(QUERIES[name].text, 1)
-    names = dict.fromkeys(re.findall(r":(\w+)", text))
-    found = database.execute(f"EXPLAIN QUERY PLAN {text}", names or [None] * _places(text)).fetchall()
-    steps = [row[3] for row in found]
-    whole = [
-        step for step in steps if re.match(r"SCAN (jobs|journal|machines|dedup)(?! USING (COVERING )?INDEX)", step)
-    ]
-    database.close()
-    assert steps
-    assert whole == []
-    if name.startswith("next_"):
-        assert not any("TEMP B-TREE" in step for step in steps if "UNION" not in text)
-        assert any(re.search("USING (COVERING )?INDEX", step) for step in steps)
-
-
-@pytest.mark.parametrize("job_type", [None, "t"])
-@pytest.mark.parametrize("status", JobStatus)
-async def test_few_jobs_of_a_status_are_listed_without_reading_all(
-    sqlite: SqliteStore, monkeypatch: pytest.MonkeyPatch, status: JobStatus, job_type: str | None
-) -> None:
-    """A list of the failed jobs costs as much as there are failed ones; completed ones are most, and soon found."""
-    asked: list[tuple[str, Sequence[Any]]] = []
-
-    async def noted(sql: str, values: Sequence[Any], _make: object) -> list[Any]:
-        asked.append((sql, values))
-        return []
-
-    monkeypatch.setattr(sqlite, "rows", noted)
-    await sqlite.jobs(status=status, job_type=job_type, before=9)
-    database = sqlite3.connect(":memory:", isolation_level=None)
-    migrate(database, Path(":memory:"))
-    ((sql, values),) = asked
-    steps = [row[3] for row in database.execute(f"EXPLAIN QUERY PLAN {sql}", values).fetchall()]
-    database.close()
-    through = any(re.search("USING (COVERING )?INDEX", step) for step in steps)
-    assert through is not (status == JobStatus.COMPLETED and job_type is None)
 
 
 # --- the log, and failing disks -------------------------------------------------------------------------------------

@@ -9,10 +9,12 @@ import pytest
 from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
+from smd.codec import canonical
 from smd.errors import MachineError
 from smd.statechart.course import course_step
 from smd.statechart.event import Event, Hold, Outcome
 from smd.statechart.interpreter import full_step, macrostep
+from smd.statechart.model import Statechart
 from smd.statechart.sequence import action_of, key_of
 from smd.statechart.snapshot import ASKING, WAITING, WORKING, Snapshot
 from smd.statechart.snapshot_json import from_plain, to_plain
@@ -74,20 +76,28 @@ def test_the_short_cut_gives_the_same_step(plain: dict[str, Any], events: list[t
         reject()  # a chart that never settles has no first snapshot
     for name, x in events:
         event = Event(name, {"x": x})
-        try:
-            full = full_step(chart, snapshot, event, 5.0)
-        except MachineError:
-            with pytest.raises(MachineError):
-                macrostep(chart, snapshot, event, 5.0)
+        step = both_ways(chart, snapshot, event)
+        if step is None:
             return
-        for _ in range(2):  # the second time the plans are remembered
-            step = macrostep(chart, snapshot, event, 5.0)
-        same(step, full)
         snapshot = from_plain(chart, to_plain(step.snapshot))
 
 
+def both_ways(chart: Statechart, snapshot: Snapshot, event: Event) -> Step | None:
+    """The step, the same by the short cuts as without them; None if both say that it never ends."""
+    try:
+        full = full_step(chart, snapshot, event, 5.0)
+    except MachineError:
+        with pytest.raises(MachineError):
+            macrostep(chart, snapshot, event, 5.0)
+        return None
+    for _ in range(2):  # the second time the plans are remembered
+        step = macrostep(chart, snapshot, event, 5.0)
+    same(step, full)
+    return step
+
+
 def same(step: Step, full: Step) -> None:
-    assert to_plain(step.snapshot) == to_plain(full.snapshot)
+    assert canonical(to_plain(step.snapshot)) == canonical(to_plain(full.snapshot))
     assert step[1:] == full[1:]
 
 
@@ -202,15 +212,9 @@ def test_answers_take_the_same_course(plain: dict[str, Any], data: st.DataObject
             event = fired(data.draw, snapshot)
         elif event is None or number % 5 == 4:
             event = Event(data.draw(st.sampled_from(EVENTS)), {"x": number})
-        try:
-            full = full_step(chart, snapshot, event, 5.0)
-        except MachineError:
-            with pytest.raises(MachineError):
-                macrostep(chart, snapshot, event, 5.0)
+        step = both_ways(chart, snapshot, event)
+        if step is None:
             return
-        for _ in range(2):
-            step = macrostep(chart, snapshot, event, 5.0)
-        same(step, full)
         snapshot = from_plain(chart, to_plain(step.snapshot))
 
 
