@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import json
-import marshal
 import math
 from collections.abc import Collection, Mapping
 from typing import Any, NoReturn
 
 from smd.errors import ActionError
-from smd.statechart.context import Change, difference
+from smd.statechart.context import Change, difference, same
 
 MAX_DEPTH = 100
 _SMALLEST, _LARGEST = -(2**63), 2**64 - 1
 _SCALARS = frozenset((str, int, float, bool, type(None)))
-_EXACT = 2
-"""The last format of marshal that writes equal values as equal bytes, whatever objects they are shared with."""
 
 
 def plain(value: object, place: str, depth: int = 0) -> Any:
@@ -66,22 +63,12 @@ def patch(before: Mapping[str, Any], after: Mapping[str, Any], without: Collecti
     changed = {
         key: value
         for key, value in after.items()
-        if key not in without and not (key in before and _same(value, before[key]))
+        if key not in without and not (key in before and same(before[key], value))
     }
     touched = {
         key: value for key, value in before.items() if key in changed or (key not in after and key not in without)
     }
     return difference(touched, plain(changed, "")) if changed or touched else ()
-
-
-def _same(value: Any, before: Any) -> bool:
-    """Certainly equal, to the last type in it."""
-    if value is before:
-        return type(value) in _SCALARS
-    try:
-        return type(value) is type(before) and marshal.dumps(value, _EXACT) == marshal.dumps(before, _EXACT)
-    except ValueError:
-        return False
 
 
 def _refuse(place: str, why: str) -> NoReturn:

@@ -100,11 +100,11 @@ class Machine:
                 hint="send it again later",
             )
         item = Item(event, None, reply, client and bool(event.id), weight)
-        if reply is not None and event.priority and self.held_back():
-            self.behind.append(item)
-            return
-        self.inbox.put(item)
-        self.ready()
+        if reply is not None:
+            self.post_all((item,))
+        else:
+            self.inbox.put(item)
+            self.ready()
 
     def post_all(self, items: Sequence[Item]) -> None:
         """Put events of senders in the inbox, in their order; there must be room for them."""
