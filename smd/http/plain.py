@@ -16,7 +16,7 @@ from smd.http.access import Access, Peer, Role
 from smd.http.bodies import read_event, read_json
 from smd.http.ports import Settle, Supervisor
 from smd.http.replies import CLOSE, failure, whole
-from smd.http.single import LATER, key_and_source
+from smd.http.single import key_and_source, status_of
 from smd.runtime.answers import Answer
 
 LONGEST = 64 << 10
@@ -101,7 +101,7 @@ class Plain:
             except TypeError as error:
                 outcome = error
             else:
-                return whole(202 if outcome.disposition in LATER else 200, body, stays=stays), stays
+                return whole(status_of(outcome), body, stays=stays), stays
         reply = failure(outcome, {"method": "POST", "path": f"/v1/machines/{head.machine}/events"})
         stays = stays and CLOSE not in reply.headers
         return whole(reply.status, codec.dumps(reply.data), reply.headers, stays=stays), stays

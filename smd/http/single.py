@@ -15,7 +15,7 @@ from smd.http.replies import Receive, Scope, error_body
 from smd.runtime.answers import Answer
 from smd.statechart.event import Event
 
-LATER = frozenset({"queued", "deferred"})
+_LATER = frozenset({"queued", "deferred"})
 _WAITS = frozenset({"wait", "timeout"})
 _LONGEST_WAIT = 86_400.0
 
@@ -23,6 +23,11 @@ _LONGEST_WAIT = 86_400.0
 def _settle(future: asyncio.Future[Answer | SmdError], outcome: Answer | SmdError) -> None:
     if not future.done():
         future.set_result(outcome)
+
+
+def status_of(answer: Answer) -> int:
+    """The HTTP status of an answer: 202 for an event that is consumed later."""
+    return 202 if answer.disposition in _LATER else 200
 
 
 def key_and_source(headers: list[tuple[bytes, bytes]]) -> tuple[str, str]:
@@ -58,7 +63,7 @@ async def post_event(context: Context, machine: str, scope: Scope, receive: Rece
     if scope["query_string"]:
         return await _post_and_wait(context.supervisor, machine, event, len(body), scope, receive)
     answer = await _posted(context.supervisor, machine, event, len(body))
-    return (202 if answer.disposition in LATER else 200), codec.dumps(answer.plain())
+    return status_of(answer), codec.dumps(answer.plain())
 
 
 async def _posted(supervisor: Supervisor, machine: str, event: Event, size: int) -> Answer:
@@ -90,7 +95,7 @@ async def _post_and_wait(
                 plain["settled"] = view.plain()
     except TimeoutError:
         return 408, codec.dumps(_timed_out(until, plain))
-    return (202 if answer.disposition in LATER else 200), codec.dumps(plain)
+    return status_of(answer), codec.dumps(plain)
 
 
 def _timed_out(until: str, plain: dict[str, Any]) -> dict[str, Any]:

@@ -88,6 +88,16 @@ def test_a_hostile_name_cannot_drive_the_terminal(smctl: Smctl) -> None:
     assert (result.code, "\x1b" in result.err, result.err.count("\n")) == (4, False, 2)
 
 
+def test_a_refused_document_shows_each_mistake_on_a_line_of_its_own(smctl: Smctl) -> None:
+    told = "cannot load x.yaml: 2 problems\nx.yaml:1:1: one\x1b[31m\nx.yaml:2:1: two"
+    smctl.server.fail("GET /v1/machines/x", 422, "invalid_document", told, "mend it")
+    result = smctl("status", "x")
+    assert result.code == 8
+    assert result.err.splitlines() == [
+        "error: cannot load x.yaml: 2 problems", "  x.yaml:1:1: one\\x1b[31m", "  x.yaml:2:1: two", "hint: mend it",
+    ]  # fmt: skip
+
+
 def test_wide_characters_keep_columns_aligned(smctl: Smctl) -> None:
     smctl.server.reply("GET /v1/machines", {"machines": [{**VIEW, "name": "作業員"}, {**VIEW, "name": "e\u0301"}]})
     lines = smctl("list-machines").out.splitlines()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from smd.statechart.effects import Settle
+from smd.statechart.effects import Settle, Warn
 from smd.statechart.event import Event, Hold, Outcome
 from smd.statechart.sequence import key_of
 from smd.statechart.snapshot_json import to_plain
@@ -368,3 +368,10 @@ def test_stale_timers_change_nothing() -> None:
 
     step = macrostep(lab.chart, lab.snapshot, Event("timeout(5s)", timer="99.0"), lab.now)
     assert (step.disposition, step.snapshot.configuration.label) == ("stale", "a")
+
+
+@pytest.mark.parametrize("told", ["broke", "run: broke"])
+def test_a_failure_is_told_with_the_name_of_its_action_once(told: str) -> None:
+    lab = Lab("machine: m\nstates: {a: {actions: [{type: run, argv: ['true']}]}}")
+    lab.fail(told)
+    assert [e.message for e in lab.effects if isinstance(e, Warn) and e.code == "action_failed"] == ["run: broke"]
