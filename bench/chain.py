@@ -16,8 +16,9 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from bench.daemon import folder
-from bench.rows import Group, Measured, Row, Size
+from bench.rows import BenchError, Group, Measured, Row, Size
 from smd.store.migrate import migrate
+from smd.store.sql import many
 
 CHAIN = "bare chain: 1 commit, 3 threads a job"
 
@@ -30,8 +31,7 @@ _SAVE = "UPDATE machines SET version = ?, snapshot = ? WHERE name = 'm' AND vers
 _END = "UPDATE jobs SET status = 'completed', completed_at = 1.0 WHERE number = ? AND status = 'running'"
 _CLAIM = "UPDATE jobs SET status = 'running', holder = 'm', epoch = 1 WHERE number = ? AND status = 'available'"
 _ATTEMPT = "INSERT INTO job_attempts (number, epoch, attempt, holder, started_at) VALUES (?, 1, 1, 'm', 1.0)"
-_ROW = "(?, ?, '', 'm', 1, 'go', '{}', 'action', 1, NULL, 1.0, 1.0, 'taken', 'a', 'b', NULL, ?)"
-_JOURNAL = f"INSERT INTO journal VALUES {_ROW}, {_ROW}"
+_JOURNAL = many("insert_row", 2)[2]
 _DETAIL = "x" * 500
 _CHECKPOINT_EVERY = 100
 """Commits; about a thousand pages of the log."""
@@ -50,6 +50,10 @@ def _opened(path: Path, jobs: int) -> sqlite3.Connection:
     return base
 
 
+def _row(number: int, detail: str | None) -> tuple[object, ...]:
+    return (number, number, "", "m", 1, "go", "{}", "action", 1, None, 1.0, 1.0, "taken", "a", "b", None, detail, None)
+
+
 def _commit(base: sqlite3.Connection, job: int) -> None:
     """End the job before and claim this one."""
     base.execute("BEGIN IMMEDIATE")
@@ -57,7 +61,7 @@ def _commit(base: sqlite3.Connection, job: int) -> None:
     base.execute(_END, (job - 1,))
     base.execute(_CLAIM, (job,))
     base.execute(_ATTEMPT, (job,))
-    base.execute(_JOURNAL, (2 * job, 2 * job, _DETAIL, 2 * job + 1, 2 * job + 1, None))
+    base.execute(_JOURNAL, (*_row(2 * job, _DETAIL), *_row(2 * job + 1, None)))
     base.execute("COMMIT")
     if not job % _CHECKPOINT_EVERY:
         base.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
@@ -88,8 +92,12 @@ async def _run(base: sqlite3.Connection, jobs: int) -> float:
 
         def claim(job: int) -> None:
             def written() -> None:
-                _commit(base, job)
-                loop.call_soon_threadsafe(claimed, job)
+                try:
+                    _commit(base, job)
+                except sqlite3.Error as error:
+                    loop.call_soon_threadsafe(ended.set_exception, error)
+                else:
+                    loop.call_soon_threadsafe(claimed, job)
 
             write(written)
 
@@ -115,7 +123,10 @@ def _measure(size: Size) -> Sequence[Measured]:
     runs = []
     for _ in range(size.runs):
         with folder() as place, closing(_opened(place / "chain.db", size.working_jobs)) as base:
-            runs.append({CHAIN: asyncio.run(_run(base, size.working_jobs))})
+            try:
+                runs.append({CHAIN: asyncio.run(_run(base, size.working_jobs))})
+            except sqlite3.Error as error:
+                raise BenchError(f"cannot run the bare chain: {error}") from error
     return runs
 
 

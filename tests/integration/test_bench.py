@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import interpreter
+from bench import chain, interpreter
 from bench.rows import Results, Row, Size, lines
 
 ROOT = Path(__file__).parent.parent.parent
@@ -22,6 +22,13 @@ def test_every_interpreter_row_has_a_figure_for_each_run() -> None:
     assert {name: len(figures) for name, figures in results.figures.items()} == {
         row.name: 3 for row in interpreter.GROUP.rows
     }
+
+
+def test_the_peers_on_smd_s_own_tables_have_a_figure_for_each_run() -> None:
+    size = Size(runs=2, working_jobs=20)
+    results = Results()
+    results.add(chain.GROUP.measure(size))
+    assert {name: len(figures) for name, figures in results.figures.items()} == {chain.CHAIN: 2}
 
 
 def test_the_command_prints_the_chosen_rows() -> None:
