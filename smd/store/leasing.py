@@ -41,6 +41,10 @@ _Lease = tuple[str, int, Job]
 """A change to write: status and epoch that the file still has, and the job as it is now."""
 Execute = Callable[..., sqlite3.Cursor]
 
+FEW_LEASES = 3
+"""So many are written one by one, which costs less than the table of `write_leases`."""
+
+_LEASE = SQL["write_lease"]
 _LEASES = many("write_leases", MOST_LEASES)
 _ATTEMPTS = many("write_attempts", MOST_LEASES)
 _RUNNING = JobStatus.RUNNING.value
@@ -210,7 +214,8 @@ class Leasing:
             del self._held[next(iter(self._held))]
 
     def _write(self, given: list[_Lease]) -> None:
-        leases, attempts = [], []
+        leases: list[Row] = []
+        attempts: list[Row] = []
         for old_status, old_epoch, job in given:
             (number, _, _, _, _, _, result, _, status, _, started_at, completed_at, error, _, holder, epoch,
              attempt) = job  # fmt: skip
@@ -221,9 +226,14 @@ class Leasing:
             if ended is None:
                 self._held[job.job_id] = job
             attempts.append((number, epoch, attempt, holder, started_at, completed_at, ended, error))
-        # A row that comes twice changes nothing the second time, so the last one fills the statement up.
-        leases, attempts = padded(leases), padded(attempts)
-        size = len(leases)
-        if self._execute(_LEASES[size], tuple(chain.from_iterable(leases))).rowcount != len(given):
+        if self._changed(leases) != len(given):
             raise StoreError("cannot write jobs: one of them is no longer as it was read", code="stale_jobs")
-        self._execute(_ATTEMPTS[size], tuple(chain.from_iterable(attempts)))
+        attempts = padded(attempts)
+        self._execute(_ATTEMPTS[len(attempts)], tuple(chain.from_iterable(attempts)))
+
+    def _changed(self, leases: list[Row]) -> int:
+        if len(leases) <= FEW_LEASES:
+            return sum([self._execute(_LEASE, lease).rowcount for lease in leases])
+        # A row that comes twice changes nothing the second time, so the last one fills the statement up.
+        leases = padded(leases)
+        return self._execute(_LEASES[len(leases)], tuple(chain.from_iterable(leases))).rowcount

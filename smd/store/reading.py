@@ -16,7 +16,7 @@ from smd.store.sql import SQL, padded
 T = TypeVar("T")
 Columns = Sequence[Any]
 Values = Sequence[Any] | Mapping[str, Any]
-_ENDED = "status IN ('completed', 'failed', 'cancelled')"
+_ENDED = "status NOT IN ('available', 'running')"
 _INDEXES = {"available": "jobs_next", "running": "jobs_running"} | dict.fromkeys(ENDS, "jobs_ended")
 """Where jobs of a status are found. A partial index serves only a statement that repeats its condition as text."""
 _MOST = 2**63 - 1

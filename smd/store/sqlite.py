@@ -174,6 +174,8 @@ class SqliteStore(Reading):
                 database.execute(f"PRAGMA {pragma}")
             self.store_id = migrate(database, self._path)
             (page_size,) = database.execute("PRAGMA page_size").fetchone()
+            # What a migration wrote, or a daemon that was killed, does not stay in the log.
+            database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
             # The log file exists from the first transaction on.
             database.executescript("BEGIN IMMEDIATE; UPDATE meta SET value = value WHERE name = 'version'; COMMIT;")
             log = Log(Path(f"{self._path}-wal"), page_size)

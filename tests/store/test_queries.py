@@ -11,10 +11,12 @@ from typing import Any
 import pytest
 
 from smd.errors import StoreError
-from smd.jobs import JobStatus
+from smd.jobs import JobStatus, NewJob
+from smd.store.base import AddJob
 from smd.store.migrate import MIGRATIONS, migrate, migrations
 from smd.store.sql import FOLDER, QUERIES, with_list
 from smd.store.sqlite import SqliteStore
+from tests.store.units import ask
 
 pytestmark = pytest.mark.asyncio
 
@@ -67,6 +69,44 @@ async def test_a_machine_s_old_rows_keep_their_order(tmp_path: Path) -> None:
         await store.close()
 
 
+async def test_an_older_store_keeps_its_jobs_and_machines(tmp_path: Path) -> None:
+    """Their tables are made anew by the fourth step; numbers of jobs go on from the highest ever given."""
+    old = tmp_path / "old"
+    old.mkdir()
+    for file in list(migrations().values())[:3]:
+        (old / file.name).write_text(file.read_text())
+    path = tmp_path / "smd.db"
+    database = sqlite3.connect(path, isolation_level=None)
+    store_id = migrate(database, path, old)
+    database.execute(
+        "INSERT INTO machines VALUES (7, 'm', 2, 'c', 'paused', 5, 'a', NULL, 0, x'', '', '', 1, 2.5, 'go', NULL, '', 0,"
+        " 'o', 'w', '', x'00')"
+    )
+    for job_id in ("first", "second", "last"):
+        database.execute("INSERT INTO jobs (job_id, job_type, created_at) VALUES (?, 't', 1.0)", (job_id,))
+    database.execute("UPDATE jobs SET status = 'running', holder = 'm', epoch = 1, attempt = 1 WHERE number = 2")
+    database.execute("INSERT INTO job_attempts VALUES (2, 1, 1, 'm', 3.0, NULL, NULL, NULL)")
+    database.execute("DELETE FROM jobs WHERE number = 3")
+    database.close()
+    store = SqliteStore(path)
+    await store.open()
+    try:
+        assert store.store_id == store_id
+        machine = await store.machine("m")
+        assert machine is not None
+        assert (machine.status, machine.life, machine.version, machine.snapshot) == ("paused", 2, 5, b"\x00")
+        assert [(job.number, job.job_id, job.status, job.holder) for job in await store.jobs()] == [
+            (2, "second", "running", "m"), (1, "first", "available", None),
+        ]  # fmt: skip
+        added, _ = await ask(store, AddJob(NewJob("t"), 4.0))
+        assert added.number == 4
+    finally:
+        await store.close()
+    database = sqlite3.connect(path)
+    assert database.execute("SELECT * FROM job_attempts").fetchall() == [(2, 1, 1, "m", 3.0, None, None, None)]
+    database.close()
+
+
 async def test_queries_say_what_they_are_for() -> None:
     """Every query has a purpose, in a sentence, and compiles against the newest version."""
     database = sqlite3.connect(":memory:", isolation_level=None)
@@ -113,6 +153,17 @@ async def test_hot_queries_use_an_index(name: str) -> None:
     if name.startswith("next_"):
         assert not any("TEMP B-TREE" in step for step in steps if "UNION" not in text)
         assert any(re.search("USING (COVERING )?INDEX", step) for step in steps)
+
+
+@pytest.mark.parametrize("name", ["save_machine", "insert_row", "write_lease", "write_attempts", "end_job", "add_job"])
+async def test_statements_of_every_commit_build_no_table(name: str) -> None:
+    """SQLite builds one, with a page cache of its own, for an IN of more than two values in a CHECK or an index."""
+    database = sqlite3.connect(":memory:", isolation_level=None)
+    migrate(database, Path(":memory:"))
+    steps = database.execute(f"EXPLAIN {QUERIES[name].text}", [None] * _places(QUERIES[name].text)).fetchall()
+    database.close()
+    built = [step[1] for step in steps if step[1] in {"OpenEphemeral", "OpenAutoindex", "SorterOpen"}]
+    assert built == (["OpenEphemeral"] if "RETURNING" in QUERIES[name].text else [])  # which gathers what it returns
 
 
 @pytest.mark.parametrize("job_type", [None, "t"])

@@ -91,7 +91,12 @@ SELECT number FROM (
 -- jobs_ahead: The next jobs in claiming order. The inner query chooses them.
 SELECT /*@job_columns*/ FROM jobs WHERE number IN (/*next*/) ORDER BY priority, created_at, number;
 
--- write_leases: Write what became of claimed jobs (of one, or several: the line of values is repeated).
+-- write_lease: Write what became of a claimed job.
+UPDATE jobs NOT INDEXED
+SET epoch = ?2, status = ?3, holder = ?4, attempt = ?5, started_at = ?6, completed_at = ?7, result = ?8, error = ?9
+WHERE number = ?1 AND status = ?10 AND epoch = ?11;
+
+-- write_leases: The same for several, by way of a table that SQLite builds for it: the line of values is repeated.
 UPDATE jobs NOT INDEXED
 SET status = lease.column3, holder = lease.column4, attempt = lease.column5, started_at = lease.column6,
     completed_at = lease.column7, result = lease.column8, error = lease.column9, epoch = lease.column2
@@ -146,4 +151,4 @@ UNION ALL
 SELECT job_type, 'running', count(*) FROM jobs INDEXED BY jobs_running WHERE status = 'running' GROUP BY job_type
 UNION ALL
 SELECT job_type, status, count(*) FROM jobs INDEXED BY jobs_ended
-WHERE status IN ('completed', 'failed', 'cancelled') GROUP BY status, job_type;
+WHERE status NOT IN ('available', 'running') GROUP BY status, job_type;
