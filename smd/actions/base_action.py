@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from typing import Any
 
 
@@ -24,7 +25,11 @@ class BaseAction(ABC):
 
     def __init__(self, config: Mapping[str, Any] | None = None) -> None:
         self.config: dict[str, Any] = dict(config or {})
-        self.logger = logging.getLogger(f"{type(self).__module__}.{type(self).__name__}")
+
+    @cached_property
+    def logger(self) -> logging.Logger:
+        """A logger of the class's name; most actions use `log`."""
+        return logging.getLogger(f"{type(self).__module__}.{type(self).__name__}")
 
     def log(self, message: str, level: str = "info") -> None:
         """Write a line to the machine's log. Any thread."""

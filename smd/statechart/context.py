@@ -120,10 +120,14 @@ def difference(old: dict[str, Any], new: dict[str, Any], prefix: Path = ()) -> t
 
 def same(one: Any, other: Any) -> bool:
     """Equal, and of the same types all the way down: 1, 1.0 and true are three values."""
+    if one is other:
+        return True
     if type(one) is not type(other):
         return False
     if isinstance(one, dict):
-        return one.keys() == other.keys() and all(same(value, other[key]) for key, value in one.items())
+        return one.keys() == other.keys() and all(
+            value is other[key] or same(value, other[key]) for key, value in one.items()
+        )
     if isinstance(one, list):
         return len(one) == len(other) and all(map(same, one, other))
     return repr(one) == repr(other) if isinstance(one, float) else bool(one == other)

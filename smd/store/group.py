@@ -1,8 +1,8 @@
 """Group commit: units that are ready together share one commit.
 
-A unit that comes alone starts with the next turn of the loop; nothing waits for company. While a commit runs the
-next group gathers, and it starts before the answers of the last one go out, so the disk is never idle while the
-program talks.
+A unit that comes alone starts at once; nothing waits for company. While a commit runs the next group gathers, and it
+starts before the answers of the last one go out, so the disk is never idle while the program talks. What those
+answers bring forth is one group.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ Answer = Callable[[Operation], Any]
 class GroupCommit:
     """Queues units and hands them to `commit` in groups of about `room` events, in the order they came.
 
-    What is ready together shares the room, so that one machine's flood leaves room for the others.
+    What is ready together shares the room, so that one machine's flood leaves room for the others. No group begins
+    while one is put together or answers go out: what comes meanwhile is ready together.
     """
 
     def __init__(self, commit: Commit, room: int = GROUP_EVENTS) -> None:
@@ -47,7 +48,7 @@ class GroupCommit:
         self._room = room
         self._queue: deque[tuple[Unit, Ended]] = deque()
         self._running: list[Ended] = []
-        self._scheduled = False
+        self._held = False
         self._closed = False
         self._quiet: list[asyncio.Future[None]] = []
 
@@ -57,7 +58,7 @@ class GroupCommit:
             refuse(ended, "cannot write: the store is closed")
             return
         self._queue.append((unit, ended))
-        self._schedule()
+        self._start()
 
     def refuse(self) -> None:
         """Take no more units."""
@@ -71,16 +72,22 @@ class GroupCommit:
             self._quiet.append(quiet)
             await quiet
 
-    def _schedule(self) -> None:
-        if self._queue and not self._running and not self._scheduled:
-            self._scheduled = True
-            asyncio.get_running_loop().call_soon(self._start)
-
     def _start(self) -> None:
-        """Begin the next group. A unit that takes no part in it hears so once the group is under way."""
-        self._scheduled = False
-        if self._running:
+        """Begin the next group, unless one runs. A unit that takes no part in it hears so once it is under way."""
+        if self._running or self._held:
             return
+        self._held = True
+        try:
+            units, left_out = self._gather()
+        finally:
+            self._held = False
+        if units:
+            self._commit(units, self._ended)
+        if left_out:  # later, for their submitter may still be submitting
+            asyncio.get_running_loop().call_soon(self._tell, left_out)
+
+    def _gather(self) -> tuple[list[Unit], list[tuple[Ended, Done]]]:
+        """The units of the next group, and those that take no part in it."""
         room = self._room
         units: list[Unit] = []
         left_out: list[tuple[Ended, Done]] = []
@@ -97,9 +104,7 @@ class GroupCommit:
             room -= taken
             units.append(unit)
             self._running.append(ended)
-        if units:
-            self._commit(units, self._ended)
-        self._tell(left_out)
+        return units, left_out
 
     def _ended(self, ends: Sequence[Done]) -> None:
         group, self._running = self._running, []
@@ -108,17 +113,26 @@ class GroupCommit:
         self._tell(zip(group, ends, strict=True))
 
     def _tell(self, ends: Iterable[tuple[Ended, Done]]) -> None:
-        for ended, (value, error) in ends:
-            try:
-                ended(value, error)
-            except Exception as broken:  # noqa: BLE001 - one that is broken does not keep the others from hearing
-                told = {"message": "cannot tell of a commit", "exception": broken}
-                asyncio.get_running_loop().call_exception_handler(told)
-        self._schedule()
+        self._held = True
+        try:
+            for ended, (value, error) in ends:
+                _tell_one(ended, value, error)
+        finally:
+            self._held = False
+        if self._queue:
+            self._start()
         if not self._queue and not self._running:
             for quiet in self._quiet:
                 settle(quiet, None, None)
             self._quiet.clear()
+
+
+def _tell_one(ended: Ended, value: Any, error: BaseException | None) -> None:
+    try:
+        ended(value, error)
+    except Exception as broken:  # noqa: BLE001 - one that is broken does not keep the others from hearing
+        told = {"message": "cannot tell of a commit", "exception": broken}
+        asyncio.get_running_loop().call_exception_handler(told)
 
 
 def refuse(ended: Ended, why: str) -> None:

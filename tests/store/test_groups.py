@@ -80,7 +80,7 @@ async def test_unit_that_takes_nothing(store: Store) -> None:
     broken = store.submit(Broken(idle.recipe))
     assert await store.submit(idle) is None
     assert idle.runs == 0
-    with pytest.raises(ValueError, match="100"):
+    with pytest.raises(ValueError, match="200"):
         await broken
 
 
@@ -171,14 +171,15 @@ async def test_group_is_bounded() -> None:
     """A group takes about as many events as there is room; each unit is told its share of what is left of it."""
     commit = ByHand()
     groups = GroupCommit(commit, room=20)
+    submitted(groups.run, asking())
     units = [Steps(asking().recipe, events=count) for count in (15, 30, 9, 7, 1)]
     futures = [submitted(groups.run, unit) for unit in units]
-    await asyncio.sleep(0)
-    assert [unit.rooms for unit in units] == [[16], [5], [], [], []]
     commit.end(0)
-    await futures[0]
-    assert commit.groups == [units[:2], units[2:]]
+    assert [unit.rooms for unit in units] == [[16], [5], [], [], []]
     commit.end(1)
+    await futures[0]
+    assert commit.groups[1:] == [units[:2], units[2:]]
+    commit.end(2)
     await groups.close()
 
 
@@ -206,10 +207,24 @@ async def test_what_is_ready_together_shares_the_room() -> None:
             return room
 
     groups = GroupCommit(commit, room=200)
+    submitted(groups.run, asking())
     for _ in range(4):
         submitted(groups.run, Greedy(failing(RuntimeError("never")).recipe))
-    await asyncio.sleep(0)
+    commit.end(0)
     assert rooms == [50, 50, 50, 50]
+
+
+async def test_what_answers_bring_forth_is_one_group() -> None:
+    """Each of those who hear of a commit has more to write: that is one group, not one alone and then the others."""
+    commit = ByHand()
+    groups = GroupCommit(commit)
+    submitted(groups.run, asking())
+    for _ in range(3):
+        groups.run(asking(), lambda _value, _error: groups.run(asking(), lambda _value, _error: None))
+    commit.end(0)
+    commit.end(1)
+    assert [len(group) for group in commit.groups] == [1, 3, 3]
+    commit.end(2)
 
 
 async def test_a_unit_that_begins_may_queue_another() -> None:
@@ -243,13 +258,13 @@ async def test_broken_hearer_keeps_nobody_from_hearing() -> None:
     def breaks(_value: Any, _error: BaseException | None) -> None:
         raise ValueError("mine")
 
+    submitted(groups.run, asking())
     groups.run(asking(), breaks)
     other = submitted(groups.run, asking())
-    await asyncio.sleep(0)
     commit.end(0)
+    commit.end(1)
     await other
     assert [str(error) for error in reported] == ["mine"]
     last = submitted(groups.run, asking())
-    await asyncio.sleep(0)
-    commit.end(1)
+    commit.end(2)
     await last
