@@ -1,7 +1,8 @@
 """`python -m bench [ROW ...] [--quick] [--no-peers]`: measure smd and print a table.
 
 Each figure is the median of three runs (`--quick`: one, smaller), with the least and the greatest. A ratio over 1 means
-that smd is better than what stands beside it. Peers are measured in the same run. Nothing is asserted about time; the
+that smd is better than what stands beside it. Peers are measured in the same run; floors and aims were set on another
+machine, and the peers that were measured there too tell how fast this one is. Nothing is asserted about time; the
 exit code is 1 only when a row could not be measured.
 """
 
@@ -14,10 +15,10 @@ import time
 from collections.abc import Sequence
 from types import FrameType
 
-from bench import chain, commands, events, interpreter, jobs, machine, parked, predecessor, sqlite_limits
+from bench import chain, commands, events, interpreter, jobs, library, machine, parked, predecessor, sqlite_limits
 from bench.rows import QUICK, BenchError, Group, Results, Size, head, lines
 
-PEERS: tuple[Group, ...] = (sqlite_limits.GROUP, chain.GROUP, predecessor.GROUP)
+PEERS: tuple[Group, ...] = (sqlite_limits.GROUP, library.GROUP, chain.GROUP, predecessor.GROUP)
 OWN: tuple[Group, ...] = (interpreter.GROUP, *events.GROUPS, jobs.GROUP, commands.GROUP, parked.GROUP)
 
 
@@ -75,7 +76,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description="Measure smd next to its peers.")
     parser.add_argument("rows", nargs="*", metavar="ROW", help="a group, or the beginning of a row's name")
     parser.add_argument("--quick", action="store_true", help="one small run each: shows that it works, not how fast")
-    parser.add_argument("--no-peers", action="store_true", help="without the predecessor and raw SQLite")
+    parser.add_argument("--no-peers", action="store_true", help="without the peers")
     given = parser.parse_args()
     signal.signal(signal.SIGTERM, _stop)
     try:

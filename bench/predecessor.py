@@ -1,21 +1,20 @@
-"""The predecessor, `statemachine-engine` 1.0.91, in a virtual environment of its own (`bench/.peer`)."""
+"""The predecessor, `statemachine-engine` 1.0.91, in the peers' virtual environment."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import os
-import shutil
 import socket
 import statistics
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from bench.commands import median_milliseconds
-from bench.daemon import HERE, end, folder
+from bench.daemon import end, folder
+from bench.peers import BIN, install
 from bench.rows import BenchError, Group, Measured, Row, Size
 
 LATENCY = "predecessor: event to state change, p50"
@@ -23,8 +22,6 @@ JOBS = "predecessor: jobs"
 COMMAND = "predecessor: send-event command"
 
 _PACKAGE = "statemachine-engine==1.0.91"
-_HOME = HERE / ".peer"
-_BIN = _HOME / "venv" / "bin"
 _EVENTS = 60
 _JOBS = 20
 _SECONDS = 30.0
@@ -51,31 +48,11 @@ actions:
   working: [{type: set_context, key: last, value: "{id}", success: job_done}]
 """
 _ADD_JOBS = """
-import sys
 from statemachine_engine.database.models import get_job_model
 jobs = get_job_model()
 for number in range(int(sys.argv[1])):
     jobs.create_job(f"job{number}", "task", data={"file": f"{number}.png"})
 """
-
-
-def install() -> None:
-    """Make the environment unless it is there.
-
-    Raises:
-        BenchError: it cannot be made.
-    """
-    if (_BIN / "statemachine").is_file():
-        return
-    try:
-        subprocess.run([sys.executable, "-m", "venv", str(_BIN.parent)], check=True, capture_output=True)
-        subprocess.run(
-            [str(_BIN / "pip"), "install", "--quiet", _PACKAGE], check=True, capture_output=True, timeout=180
-        )
-    except (subprocess.SubprocessError, OSError) as error:
-        shutil.rmtree(_HOME, ignore_errors=True)
-        told = getattr(error, "stderr", None) or str(error).encode()
-        raise BenchError(f"cannot install {_PACKAGE}: {told.decode(errors='replace').strip()[-200:]}") from None
 
 
 class _Machine:
@@ -108,7 +85,7 @@ def _machine(place: Path, config: str) -> Iterator[_Machine]:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as monitor:
         monitor.bind(str(events))
         monitor.settimeout(_SECONDS)
-        command = [str(_BIN / "statemachine"), str(file), "--machine-name", name, "--event-socket-path", str(events)]
+        command = [str(BIN / "statemachine"), str(file), "--machine-name", name, "--event-socket-path", str(events)]
         process = subprocess.Popen(
             command, cwd=place, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
             start_new_session=True,
@@ -146,7 +123,7 @@ def _latency(place: Path) -> float:
 
 def _jobs_per_second(place: Path) -> float:
     """Jobs a second of one worker, from the first claim to the last return."""
-    adding = [str(_BIN / "python"), "-c", _ADD_JOBS, str(_JOBS)]
+    adding = [str(BIN / "python"), "-c", _ADD_JOBS, str(_JOBS)]
     (place / "data").mkdir(parents=True)
     subprocess.run(adding, cwd=place, check=True, capture_output=True)
     with _machine(place, _WORKER) as machine:
@@ -161,12 +138,12 @@ def _jobs_per_second(place: Path) -> float:
 def _command(place: Path, times: int) -> float:
     with _machine(place, _TOGGLE) as machine:
         _wait_for_socket(machine)
-        command = [str(_BIN / "statemachine-db"), "send-event", "--target", machine.name, "--type", "go"]
+        command = [str(BIN / "statemachine-db"), "send-event", "--target", machine.name, "--type", "go"]
         return median_milliseconds(command, times, cwd=place)
 
 
 def _measure(size: Size) -> Sequence[Measured]:
-    install()
+    install(_PACKAGE)
     runs = []
     for _ in range(size.runs):
         with folder() as place:
