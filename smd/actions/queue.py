@@ -61,14 +61,17 @@ def _settle_before(call: Call) -> Generator[Any, Any, tuple[str, ...]]:
     """Settle the jobs that this part of the machine took by check_database_queue; their ids."""
     if not call.held:
         return ()
-    mine = [hold for hold in call.held if hold.auto and (call.region is None or call.region == hold.region)]
-    for hold in mine:
+    settled = []
+    for hold in call.held:
+        if not hold.auto or call.region not in {None, hold.region}:
+            continue
+        settled.append(hold.job_id)
         if hold.ok:
             yield SettleJob(hold.job_id, COMPLETED, call.now, hold.epoch)
         else:
             error = str(call.context.get("last_error") or "an action failed or was cancelled")
             yield SettleJob(hold.job_id, FAILED, call.now, hold.epoch, None, error)
-    return tuple([hold.job_id for hold in mine])
+    return tuple(settled)
 
 
 def _nothing(call: Call, settled: tuple[str, ...]) -> Outcome:

@@ -52,13 +52,14 @@ def lookup_for(snapshot: Snapshot, record: Sequence, now: float) -> Lookup:
     )  # fmt: skip
 
 
-def call_for(machine: Machine, chart: Statechart, snapshot: Snapshot, record: Sequence, now: float) -> Call:
-    """The call of the action a record stands at.
+def call_for(
+    machine: Machine, chart: Statechart, snapshot: Snapshot, record: Sequence, action: Action, now: float
+) -> Call:
+    """The call of the action that a record stands at.
 
     Raises:
         ActionError: a parameter cannot be rendered.
     """
-    action = action_of(chart, record)
     look = lookup_for(snapshot, record, now)
     params = action.params.value if action.params.constant else action.params.render(look)
     key = key_of(snapshot, record)
@@ -92,7 +93,7 @@ def ask(turn: Turn, record: Sequence) -> Recipe:
     action = action_of(chart, record)
     answer: Any = None
     try:
-        family = STORE[action.type](call_for(turn.machine, chart, snapshot, record, turn.now))
+        family = STORE[action.type](call_for(turn.machine, chart, snapshot, record, action, turn.now))
         while True:
             operation = family.send(answer)
             if type(operation) in _LEASES:

@@ -72,7 +72,7 @@ class Working:
                 continue
             action = action_of(machine.chart, record)
             try:
-                call = call_for(machine, machine.chart, snapshot, record, self._supervisor.clock.now())
+                call = call_for(machine, machine.chart, snapshot, record, action, self._supervisor.clock.now())
             except SmdError as error:
                 self._answer(machine, refused(snapshot, record, action, error))
                 continue

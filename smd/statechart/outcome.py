@@ -99,8 +99,8 @@ def take_jobs(run: Run, record: Sequence, outcome: Outcome) -> None:
     if outcome.settled:
         run.held = tuple([h for h in run.held if h.job_id not in outcome.settled])
     if outcome.hold is not None:
-        hold = outcome.hold._replace(region=run.region(record.state)) if run.region(record.state) else outcome.hold
-        run.held = (*run.held, hold)
+        region = run.region(record.state)
+        run.held = (*run.held, outcome.hold._replace(region=region) if region else outcome.hold)
         run.stimulus()
 
 

@@ -26,13 +26,15 @@ from smd.statechart.snapshot import (
     Timer,
 )  # fmt: skip
 
-_EVENT_DEFAULTS = Event("")._asdict()
+_NO_EVENT = Event("")
+_EVENT = Sequence._fields.index("event")
 _PHASES = {READY, ASKING, WAITING, WORKING, SLEEPING, ENDED, ARMED}
 
 
 def event_to_plain(event: Event) -> dict[str, Any]:
     """An event without the fields that hold their default; `outcome` in plain form."""
-    plain = {k: v for k, v in event._asdict().items() if v != _EVENT_DEFAULTS[k] or k == "type"}
+    told = zip(Event._fields, event, _NO_EVENT, strict=True)
+    plain = {name: value for name, value, default in told if value != default or name == "type"}
     if event.outcome is not None:
         plain["outcome"] = outcome_to_plain(event.outcome)
     return plain
@@ -48,13 +50,13 @@ def outcome_to_plain(outcome: Outcome) -> dict[str, Any]:
     """An outcome for the journal."""
     plain: dict[str, Any] = {"key": outcome.key, "attempt": outcome.attempt, "ok": outcome.ok, "event": outcome.event}
     if outcome.patch:
-        plain["patch"] = [[change[0], list(change[1]), *change[2:]] for change in outcome.patch]
+        plain["patch"] = outcome.patch
     if outcome.empty:
         plain["empty"] = True
     if outcome.hold is not None:
         plain["hold"] = list(outcome.hold)
     if outcome.settled:
-        plain["settled"] = list(outcome.settled)
+        plain["settled"] = outcome.settled
     if outcome.taken is not None:
         plain["taken"] = event_to_plain(outcome.taken)
     if outcome.error is not None:
@@ -76,27 +78,30 @@ def outcome_from_plain(plain: Mapping[str, Any]) -> Outcome:
 
 
 def to_plain(snapshot: Snapshot) -> dict[str, Any]:
-    """The JSON form. Every field is present, so that equal snapshots have equal bytes."""
+    """The JSON form (its arrays may be tuples). Every field is present, so that equal snapshots have equal bytes."""
     return {
         "machine": snapshot.machine,
         "life": snapshot.life,
         "version": snapshot.version,
         "chart": snapshot.chart,
-        "configuration": list(snapshot.configuration.leaf_ids),
+        "configuration": snapshot.configuration.leaf_ids,
         "context": snapshot.context,
-        "history": {name: list(states) for name, states in snapshot.history.items()},
-        "timers": [list(t) for t in snapshot.timers],
-        "sequences": [_sequence_to_plain(s) for s in snapshot.sequences],
-        "held": [list(h) for h in snapshot.held],
-        "deferred": [event_to_plain(e) for e in snapshot.deferred],
+        "history": snapshot.history,
+        "timers": list(map(list, snapshot.timers)),
+        "sequences": list(map(_sequence_to_plain, snapshot.sequences)),
+        "held": list(map(list, snapshot.held)),
+        "deferred": list(map(event_to_plain, snapshot.deferred)),
         "entry": snapshot.entry,
         "status": snapshot.status,
-        "loop": [list(snapshot.loop[0]), snapshot.loop[1]],
+        "loop": snapshot.loop,
     }
 
 
 def _sequence_to_plain(record: Sequence) -> list[Any]:
-    return [event_to_plain(v) if isinstance(v, Event) else v for v in record]
+    plain: list[Any] = list(record)
+    if record.event is not None:
+        plain[_EVENT] = event_to_plain(record.event)
+    return plain
 
 
 def from_plain(chart: Statechart, plain: Mapping[str, Any]) -> Snapshot:
@@ -129,7 +134,7 @@ def from_plain(chart: Statechart, plain: Mapping[str, Any]) -> Snapshot:
 
 def _sequence_from_plain(plain: list[Any]) -> Sequence:
     record = Sequence(*plain)
-    return record._replace(event=event_from_plain(plain[5])) if plain[5] is not None else record
+    return record if record.event is None else record._replace(event=event_from_plain(plain[_EVENT]))
 
 
 def _check(chart: Statechart, snapshot: Snapshot) -> None:

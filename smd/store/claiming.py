@@ -13,6 +13,7 @@ from smd.store.sql import SQL, padded, with_list
 from smd.store.transaction import Transaction
 
 MOST_IN_A_LIST = 1024
+_TEXT = frozenset((str, type(None)))
 
 _AHEAD = {name: SQL["jobs_ahead"].replace("/*next*/", SQL[name]) for name in SQL if name.startswith("next_")}
 _CLAIM = {name: SQL["claim_job"].replace("/*next*/", SQL[name]) for name in SQL if name.startswith("next_")}
@@ -34,7 +35,7 @@ def add_job(transaction: Transaction, operation: AddJob) -> tuple[Job, bool]:
 
 def claim_job(transaction: Transaction, operation: ClaimJob) -> Job | None:
     """See base.ClaimJob."""
-    if operation.job_id is None and _is_text(operation.job_type) and _is_text(operation.machine_type):
+    if operation.job_id is None and type(operation.job_type) in _TEXT and type(operation.machine_type) in _TEXT:
         return transaction.leasing.claim(operation)
     transaction.leasing.write()
     query = "next_by_id" if operation.job_id is not None else choice((operation.job_type, operation.machine_type))
@@ -47,16 +48,12 @@ def claim_job(transaction: Transaction, operation: ClaimJob) -> Job | None:
     return job
 
 
-def _is_text(value: Any) -> bool:
-    return value is None or isinstance(value, str)
-
-
 def settle_job(transaction: Transaction, operation: SettleJob) -> Job | None:
     """See base.SettleJob."""
     check_status(operation.status)
     leasing = transaction.leasing
     result = encoded(operation.result)
-    job = leasing.settle(operation, result) if _is_text(operation.error) else None
+    job = leasing.settle(operation, result) if type(operation.error) in _TEXT else None
     if job is not None:
         return job
     leasing.write()

@@ -109,8 +109,9 @@ class Leasing:
         (number, job_id, job_type, machine_type, source, data, result, priority, _, created_at, _, _, _, metadata, _,
          epoch, attempt) = row  # fmt: skip
         job = _new(Job, (
-            number, job_id, job_type, machine_type, source, decoded(data), decoded(result),
-            priority, _RUNNING, created_at, float(operation.now), None, None, decoded(metadata),
+            number, job_id, job_type, machine_type, source, decoded(data), None if result is None else decoded(result),
+            priority, _RUNNING, created_at, float(operation.now), None, None,
+            None if metadata is None else decoded(metadata),
             operation.machine, epoch + 1, attempt + 1,
         ))  # fmt: skip
         self._open[job_id] = ("available", epoch, job)
@@ -178,7 +179,7 @@ class Leasing:
         (number, job_id, job_type, machine_type, source, data, _, priority, _, created_at, started_at, _, _, metadata,
          holder, epoch, attempt) = job  # fmt: skip
         ended = _new(Job, (
-            number, job_id, job_type, machine_type, source, data, decoded(result), priority,
+            number, job_id, job_type, machine_type, source, data, None if result is None else decoded(result), priority,
             str(operation.status), created_at, started_at, float(operation.now), operation.error, metadata, holder,
             epoch, attempt,
         ))  # fmt: skip

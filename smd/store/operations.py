@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 from smd.store import base
 from smd.store.claiming import add_job, claim_job, job_states, pending_jobs, release_jobs, settle_job
 from smd.store.saving import save
-from smd.store.transaction import Transaction
+from smd.store.transaction import Perform
 from smd.store.waiting import (
     clear_pending,
     create_machine,
@@ -21,7 +18,7 @@ from smd.store.waiting import (
     update_machine,
 )
 
-OPERATIONS: dict[type, Callable[[Transaction, Any], Any]] = {
+OPERATIONS: dict[type, Perform] = {
     base.Save: save,
     base.Seen: seen,
     base.Enqueue: enqueue,

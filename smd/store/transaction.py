@@ -98,7 +98,11 @@ class Transaction:
         self.waiting[machine] = count + change
 
 
-def answerer(transaction: Transaction, operations: Mapping[type, Callable[[Transaction, Any], Any]]) -> Answer:
+Perform = Callable[[Transaction, Any], Any]
+"""Does an operation and gives its answer."""
+
+
+def answerer(transaction: Transaction, operations: Mapping[type, Perform]) -> Answer:
     """Answers operations inside a transaction, telling the sender of a value that no column can hold."""
 
     def answer(operation: Operation) -> Any:

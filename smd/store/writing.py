@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from smd.errors import StoreError
-from smd.store.base import AddJob, ClaimJob, JobStates, Operation, PendingJobs, Save, Seen, SettleJob, Unit
+from smd.store.base import AddJob, ClaimJob, JobStates, PendingJobs, Save, Seen, SettleJob, Unit
 from smd.store.group import Done, drive
 from smd.store.operations import OPERATIONS
 from smd.store.rules import PENDING_LIMIT
 from smd.store.saving import Gathered
-from smd.store.transaction import Transaction, answerer
+from smd.store.transaction import Perform, Transaction, answerer
 from smd.store.trouble import commit_failed, in_words
 
 CHECKPOINT_FRAMES = 1_000
@@ -64,8 +64,9 @@ class Writing:
         self._checkpoint_at = CHECKPOINT_FRAMES
         self._groups = self._looked_at = 0
         self._transaction = Transaction(database, pending_limit)
-        self._answer = answerer(self._transaction, OPERATIONS)
         self._gathered = Gathered(self._transaction)
+        self._answer = answerer(self._transaction, OPERATIONS)
+        self._answer_together = answerer(self._transaction, self._together())
         self._known = False
 
     def run(self, units: Sequence[Unit]) -> list[Done]:
@@ -93,13 +94,19 @@ class Writing:
         broken = self._commit()
         return [Done(error=broken)] * len(units) if broken else ends
 
-    def _answer_together(self, operation: Operation) -> Any:
-        """Answer within a group. What is gathered of machines is written before any operation that may look at it."""
-        if type(operation) is Save:
-            return self._gathered.save(operation.record)
-        if type(operation) not in _BESIDE:
-            self._gathered.flush()
-        return self._answer(operation)
+    def _together(self) -> dict[type, Perform]:
+        """Operations within a group. What is gathered of machines is written before any that may look at it."""
+        gathered = self._gathered
+
+        def flushed(perform: Perform) -> Perform:
+            def after(transaction: Transaction, operation: Any) -> Any:
+                gathered.flush()
+                return perform(transaction, operation)
+
+            return after
+
+        others = {kind: perform if kind in _BESIDE else flushed(perform) for kind, perform in OPERATIONS.items()}
+        return {**others, Save: lambda _, operation: gathered.save(operation.record)}
 
     def _alone(self, unit: Unit) -> Done:
         try:
