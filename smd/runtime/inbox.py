@@ -104,7 +104,8 @@ class Inbox:
         if self._high or self._low:
             taken = self._take_by_priority(most)
         elif self.weight <= most:
-            taken, self._normal = self._normal, []
+            taken, self._normal, self.weight = self._normal, [], 0
+            return taken
         else:
             count = most if self.weight == len(self._normal) else self._count_by_weight(most)
             taken = self._normal[:count]

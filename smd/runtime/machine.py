@@ -117,7 +117,8 @@ class Machine:
 
     def room(self, limit: int = LIMIT) -> int:
         """For how many more events there is room."""
-        return limit - self.inbox.weight - sum([item.weight for item in self.behind])
+        behind = sum([item.weight for item in self.behind]) if self.behind else 0
+        return limit - self.inbox.weight - behind
 
     def held_back(self) -> bool:
         """Rows of the store must be read before newcomers come in."""
@@ -212,7 +213,9 @@ class Machine:
     def asks(self) -> bool:
         """A store action is open that a turn has not come to."""
         snapshot = self.snapshot
-        return self.status == "running" and snapshot is not None and any(r.phase == ASKING for r in snapshot.sequences)
+        if self.status != "running" or snapshot is None or not snapshot.sequences:
+            return False
+        return any(r.phase == ASKING for r in snapshot.sequences)
 
     def align(self, before: Snapshot | None = None, *, resumed: bool = False) -> None:
         """Bring timers, waits and working actions in line with the snapshot, after a commit and after a restart."""

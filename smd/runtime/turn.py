@@ -98,7 +98,8 @@ class Turn:
 
     def _fold(self) -> Recipe:
         result = self.result
-        seen = yield from self._seen()
+        ids = [item.event.id for item in self.batch if item.client and item.seq is None]
+        seen = dict((yield Seen(self.machine.name, ids))) if ids else {}
         rounds = self.rounds
         for item in self.batch:
             if item.seq is not None and item.seq in result.cleared:
@@ -111,13 +112,8 @@ class Turn:
                 rounds = yield from self._rounds(rounds)
         if self.wakes and result.status == "running":
             yield from self._ask_again()
-        yield from self._rounds(rounds)
-
-    def _seen(self) -> Recipe:
-        ids = [item.event.id for item in self.batch if item.client and item.seq is None]
-        if not ids:
-            return {}
-        return dict((yield Seen(self.machine.name, ids)))
+        if result.snapshot is not None and result.snapshot.sequences:
+            yield from self._rounds(rounds)
 
     # --- one event ----------------------------------------------------------------------------------------------
 
