@@ -48,6 +48,7 @@ actions:
   working: [{type: set_context, key: last, value: "{id}", success: job_done}]
 """
 _ADD_JOBS = """
+import sys
 from statemachine_engine.database.models import get_job_model
 jobs = get_job_model()
 for number in range(int(sys.argv[1])):
