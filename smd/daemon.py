@@ -15,7 +15,7 @@ import structlog
 from smd import actions
 from smd.actions.loader import CustomActions
 from smd.actions.processes import become_subreaper, end_marked, reap_orphans
-from smd.document import json_schema
+from smd.document import json_schema, machine_files
 from smd.errors import SettingsError, SmdError
 from smd.http.access import Access
 from smd.http.app import Application
@@ -214,21 +214,6 @@ def _closing(close: Callable[[], object]) -> Callable[[], Awaitable[None]]:
         close()
 
     return stop
-
-
-def machine_files(path: Path) -> list[Path]:
-    """The machine files a path names: itself, or the `*.yaml` and `*.yml` in a folder, in order of name.
-
-    Raises:
-        SettingsError: nothing is there.
-    """
-    if path.is_dir():
-        return sorted(p for p in path.rglob("*") if p.suffix in {".yaml", ".yml"} and p.is_file())
-    if not path.is_file():
-        raise SettingsError(
-            f"cannot read '{path}': no such file", hint="name a machine's YAML file, or a folder of them"
-        )
-    return [path]
 
 
 def tune() -> None:

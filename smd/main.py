@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from smd import __version__, log
-from smd.document import check_document
+from smd.document import check_document, machine_files
 from smd.errors import ChartError, SettingsError, SmdError
 from smd.problems import DocumentError, render_problems
 from smd.settings import Settings, load_settings
@@ -77,7 +77,6 @@ def serve(config: tuple[Path, ...], **options: Any) -> None:
 def check(paths: tuple[Path, ...], actions_dir: tuple[Path, ...]) -> None:
     """Read machine files, report every mistake, and exit (8 if there is one)."""
     from smd.actions.loader import CustomActions  # noqa: PLC0415 - only this command needs it here
-    from smd.daemon import machine_files  # noqa: PLC0415
 
     custom = CustomActions([folder.absolute() for folder in actions_dir]).types()
     bad = 0

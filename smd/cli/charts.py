@@ -25,7 +25,7 @@ ISSUE = ("code", "severity", "file", "line", "column", "path", "message", "hint"
 @click.option("--format", "form", type=click.Choice(["text", "json"]), help="the predecessor's spelling of -o")
 @click.pass_obj
 def validate(session: Session, /, files: tuple[str, ...], **options: Any) -> int:
-    """Check machine files, without a daemon.
+    """Check machine files, or all in a folder, without a daemon.
 
     Prints every problem with its place. Exit code: 0 no errors; 8 errors, or warnings with --strict; 4 a file
     cannot be read.
@@ -37,7 +37,7 @@ def validate(session: Session, /, files: tuple[str, ...], **options: Any) -> int
     custom = _custom_types(options["actions_dir"])
     reports: list[dict[str, Any]] = []
     code = exits.OK
-    for file in files:
+    for file in _named(files):
         try:
             text = stdin("the machine") if file == "-" else Path(file).read_bytes()
         except (OSError, ValueError) as error:
@@ -53,6 +53,17 @@ def validate(session: Session, /, files: tuple[str, ...], **options: Any) -> int
             _print(session, [p for p in problems if not options["quiet"] or p.severity == "error"])
     _conclude(session, reports)
     return code
+
+
+def _named(files: tuple[str, ...]) -> list[str]:
+    """The files given, with those of folders in their place; an empty folder stays, and cannot be read."""
+    from smd.document import machine_files  # noqa: PLC0415
+
+    named: list[str] = []
+    for file in files:
+        found = machine_files(Path(file)) if Path(file).is_dir() else []
+        named += map(str, found) if found else [file]
+    return named
 
 
 def _custom_types(folder: str | None) -> frozenset[str]:

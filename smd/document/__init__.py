@@ -13,6 +13,7 @@ from typing import Any
 
 from smd.document.build import Builder, Stored
 from smd.document.check import check_shape
+from smd.document.files import machine_files
 from smd.document.json_schema import json_schema
 from smd.document.plain import plain_source
 from smd.document.report import Report
@@ -98,5 +99,6 @@ __all__ = [
     "check_document",
     "json_schema",
     "load_document",
+    "machine_files",
     "render_problems",
 ]

@@ -74,6 +74,21 @@ def test_a_file_that_cannot_be_read_does_not_hide_the_others(smctl: Smctl, folde
     assert smctl("validate", missing, str(folder / "bad.yaml")).code == 8
 
 
+def test_validate_takes_folders_as_the_daemon_does(smctl: Smctl, folder: Path) -> None:
+    deeper = folder / "machines" / "deeper"
+    deeper.mkdir(parents=True)
+    for place in (deeper.parent, deeper):
+        (place / "good.yml").write_text((folder / "good.yaml").read_text())
+    assert smctl("validate", str(deeper.parent)).err.splitlines() == ["2 files: 0 errors, 0 warnings"]
+    (deeper / "bad.yaml").write_text((folder / "bad.yaml").read_text())
+    assert smctl("validate", str(deeper.parent)).code == 8
+    (folder / "empty").mkdir()
+    nothing = smctl("validate", str(folder / "empty"))
+    assert (nothing.code, nothing.err.splitlines()[0]) == (
+        4, f"error: cannot read '{folder / 'empty'}': Is a directory",
+    )  # fmt: skip
+
+
 def test_a_machine_is_checked_from_stdin(smctl: Smctl, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(BAD.encode())))
     result = smctl("validate", "-")
