@@ -8,6 +8,15 @@ import orjson
 
 from smd.errors import RequestError
 
+_WORDS = {
+    "str is not valid UTF-8: surrogates not allowed": "it is not UTF-8",
+    "Input is a zero-length, empty document": "it is empty",
+    "number is infinity when parsed as double": "a number is too large",
+    "no low surrogate in string": "half a surrogate pair stands in a string",
+    "depth limit exceeded": "it is nested too deeply",
+}
+_AS_A_WHOLE = frozenset(("it is not UTF-8", "it is empty"))
+
 dumps = orjson.dumps
 """Compact UTF-8 JSON; keeps key order."""
 
@@ -31,4 +40,6 @@ def loads(data: bytes | str) -> Any:
     try:
         return orjson.loads(data)
     except orjson.JSONDecodeError as error:
-        raise RequestError(f"cannot read JSON: {error}", code="invalid_json") from error
+        why = _WORDS.get(error.msg, error.msg)
+        place = "" if why in _AS_A_WHOLE else f" (line {error.lineno}, column {error.colno})"
+        raise RequestError(f"cannot read JSON: {why}{place}", code="invalid_json") from error

@@ -16,7 +16,7 @@ from smd import actions
 from smd.actions.loader import CustomActions
 from smd.actions.processes import become_subreaper, end_marked, reap_orphans
 from smd.document import json_schema, machine_files
-from smd.errors import SettingsError, SmdError
+from smd.errors import SettingsError, SmdError, StoreError
 from smd.http.access import Access
 from smd.http.app import Application
 from smd.http.datagram import ControlSocket, EventMirror, EventSocket, datagram_sockets
@@ -30,6 +30,7 @@ from smd.statechart.model import Statechart
 from smd.store.base import Store
 from smd.store.memory import MemoryStore
 from smd.store.sqlite import SqliteStore
+from smd.store.trouble import GOES_ON
 
 _log = structlog.get_logger("smd")
 
@@ -100,11 +101,13 @@ class Daemon:
     # --- steps ----------------------------------------------------------------------------------------------------
 
     async def _folders(self) -> None:
-        for folder in {
+        wanted = {
             self.settings.state_dir.absolute(),
             self.settings.path("logs"),
             self.settings.path("control_socket").parent,
-        }:
+        }
+        # A folder sorts before what is in it; made on the way to another it would not have the mode.
+        for folder in sorted(wanted):
             try:
                 folder.mkdir(parents=True, exist_ok=True, mode=0o750)
             except OSError as error:
@@ -229,13 +232,21 @@ def tune() -> None:
 
 
 async def serve(settings: Settings, files: Sequence[Named] = ()) -> None:
-    """Run until SIGTERM or SIGINT."""
+    """Run until SIGTERM or SIGINT.
+
+    Raises:
+        SmdError: see `Daemon.up`.
+    """
     daemon = Daemon(settings, files)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    await daemon.up()
+    try:
+        await daemon.up()
+    except StoreError as error:
+        error.hint = error.hint.removesuffix(GOES_ON)
+        raise
     tune()
     await stop.wait()
     _log.info("stopping")

@@ -122,7 +122,9 @@ def _go(settings: Settings, paths: tuple[Path, ...], options: dict[str, Any]) ->
         files = [daemon.Named(path, options["machine_name"], _context(options)) for path in paths]
         if options["machine_name"] and len(paths) != 1:
             raise SettingsError("cannot use --machine-name: it needs exactly one file")
-        asyncio.run(daemon.serve(settings, files))
+        with asyncio.Runner() as runner:
+            runner.get_loop().set_exception_handler(log.LoopTrouble())
+            runner.run(daemon.serve(settings, files))
     except SmdError as error:
         _complain(error)
         sys.exit(INVALID if isinstance(error, ChartError | SettingsError) else 1)

@@ -21,7 +21,7 @@ from smd.problems import CODES, DocumentError, Problem, arranged, render_problem
 from smd.statechart.model import Statechart
 from smd.yaml_source import Source, scan_yaml
 
-STORED = "<stored>"
+STORED = "the stored chart"
 """What stands for the file's name in messages about a chart that comes from the store."""
 
 

@@ -24,6 +24,12 @@ _DIGITS = bytes.maketrans(b"123456789", b"000000000")
 _LONG_NUMBER = b"0" * 19
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _SHOWN_PROBLEMS = 5
+_SHOULD = re.compile(r"^(?:Input|String) should ")
+_WORDS = {
+    "model_type": "must be an object", "model_attributes_type": "must be an object", "dict_type": "must be an object",
+    "missing": "is missing", "string_type": "must be a string", "bool_type": "must be true or false",
+    "int_type": "must be a whole number", "int_from_float": "must be a whole number",
+}  # fmt: skip
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -178,6 +184,11 @@ def _known(model: type[BaseModel]) -> list[str]:
     return names
 
 
+def _in_words(kind: str, told: str) -> str:
+    """What pydantic found wrong; its own words begin with a subject that says nothing to a client."""
+    return _WORDS.get(kind) or _SHOULD.sub("must ", told.removeprefix("Value error, "))
+
+
 def _explain(model: type[BaseModel], error: ValidationError) -> RequestError:
     problems, hint = [], ""
     for problem in error.errors(include_url=False, include_context=False)[:_SHOWN_PROBLEMS]:
@@ -187,7 +198,7 @@ def _explain(model: type[BaseModel], error: ValidationError) -> RequestError:
             hint = f"did you mean '{near[0]}'?" if near else f"known are {', '.join(_known(model))}"
             problems.append(f"unknown field '{place[:80]}'")
         else:
-            text = problem["msg"].removeprefix("Value error, ")
+            text = _in_words(problem["type"], problem["msg"])
             problems.append(f"{place[:80]}: {text}" if place else text)
     what = model.__name__.removesuffix("Body").replace("AddressedEvent", "Event").lower()
     return RequestError(f"cannot accept {what}: {'; '.join(problems)}", hint=hint)

@@ -15,6 +15,7 @@ import socket
 from pathlib import Path
 from typing import Any
 
+import structlog
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from uvicorn.server import ServerState
@@ -25,6 +26,8 @@ from smd.http.app import Application
 from smd.http.direct import DirectProtocol
 from smd.http.replies import error_body
 from smd.http.sockets import BoundSocket, bind_unix
+
+_log = structlog.get_logger("smd.http")
 
 HEAD_LIMIT = 64 << 10
 KEEP_ALIVE = 75
@@ -118,6 +121,7 @@ class Connection(DirectProtocol, asyncio.BufferedProtocol):
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's signature
         """Not HTTP."""
+        _log.debug("request is not HTTP", pid=self.peer.pid if self.peer else None)
         self._refuse(400, "cannot read the request: it is not HTTP/1.1")
 
     def _refuse(self, status: int, message: str) -> None:
@@ -193,9 +197,9 @@ async def serve_unix(app: Application, path: Path | socket.socket, *, mode: int 
     config = Config(
         app, http=Connection, ws="none", lifespan="off", interface="asgi3", loop="none", log_config=None,
         access_log=False, proxy_headers=False, server_header=False, date_header=False,
-        timeout_keep_alive=KEEP_ALIVE,
+        timeout_keep_alive=KEEP_ALIVE, log_level="error",
     )  # fmt: skip
-    config.load()
+    config.load()  # uvicorn's warnings are all about clients' mistakes, which clients are told
     state = State()
     sock = path if isinstance(path, socket.socket) else bound.sock  # type: ignore[union-attr]
     sock.setblocking(False)

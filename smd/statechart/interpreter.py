@@ -248,7 +248,7 @@ def _condition_match(run: Run, transition: Transition) -> bool:
     try:
         return cond.test(run.context, run.event, run.moment())
     except ExpressionError as error:
-        run.raise_error("error.execution", "guard", f"guard '{cond.text}' at {transition.at}: {error.message}",
+        run.raise_error("error.execution", "guard", f"guard ({transition.at}): {error.message}",
                         transition.source.id)  # fmt: skip
         return False
 

@@ -1,16 +1,20 @@
-"""What SQLite's errors mean, in words."""
+"""What SQLite's errors mean, in words, and whether the store can write at all."""
 
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 
 from smd.errors import OutcomeUnknownError, StoreError
 
+GOES_ON = "; work goes on by itself"
+"""Ends the hints on what passes; not true of a start that failed."""
+
 _WORDS = {
-    "SQLITE_FULL": ("the disk is full", "free some space; work goes on by itself"),
-    "SQLITE_READONLY": ("the file or its file system is read-only", "make it writable; work goes on by itself"),
-    "SQLITE_IOERR": ("the disk reports an I/O error", "look into the kernel's log; work goes on by itself"),
+    "SQLITE_FULL": ("the disk is full", "free some space" + GOES_ON),
+    "SQLITE_READONLY": ("the file or its file system is read-only", "make it writable" + GOES_ON),
+    "SQLITE_IOERR": ("the disk reports an I/O error", "look into the kernel's log" + GOES_ON),
     "SQLITE_CORRUPT": ("the file is damaged", "restore a backup"),
     "SQLITE_NOTADB": ("it is not an SQLite database", "name another file, or restore a backup"),
     "SQLITE_BUSY": ("another program has locked it", "only smd may open its store"),
@@ -38,4 +42,32 @@ def commit_failed(path: Path | str, error: sqlite3.Error) -> StoreError:
     told = in_words("write", path, error)
     if _name(error).startswith(_NEVER_WRITTEN):
         return told
-    return OutcomeUnknownError(f"{told.message}; whether it happened is unknown", hint="send it again with its id")
+    again = "send it again with its id"
+    hint = f"{again}; {told.hint}" if told.hint else again
+    return OutcomeUnknownError(f"{told.message}; whether it happened is unknown", hint=hint)
+
+
+def of_the_disk(error: sqlite3.Error) -> bool:
+    """Whether the store is to blame, and not what was asked of it."""
+    return _name(error).startswith(tuple(_WORDS))
+
+
+class Trouble:
+    """Why the store cannot write, while it cannot; kept on the event loop.
+
+    Attributes:
+        error: the failure, or None while all is well.
+        listener: hears the failure when trouble begins, and None when the store writes again.
+    """
+
+    def __init__(self) -> None:
+        self.error: StoreError | None = None
+        self.listener: Callable[[StoreError | None], None] | None = None
+
+    def set(self, error: StoreError | None) -> bool:
+        """Note how it stands now; whether trouble has begun with it."""
+        before, self.error = self.error, error
+        turned = (before is None) != (error is None)
+        if turned and self.listener is not None:
+            self.listener(error)
+        return turned and error is not None

@@ -95,6 +95,9 @@ def test_the_first_machine_in_five_minutes(daemon: Daemon) -> None:
 def test_the_two_commands_at_the_top_work(daemon: Daemon) -> None:
     top = next(text for _, text in BLOCK.findall(README))
     assert "worker: new_job taken: waiting -> processing" in shell(daemon.cwd, top)
+    first, second = daemon.lines("worker", "working on ", 2)
+    assert "working on no job for nobody" in first
+    assert "{" not in second
 
 
 def test_every_example_the_readme_lists_is_there_and_runs(daemon: Daemon) -> None:

@@ -181,7 +181,7 @@ def test_stored_documents_have_problems_without_lines() -> None:
     with pytest.raises(DocumentError) as caught:
         chart_from_plain({"states": {"a": {"on": {"e": "b"}}}})
     (problem,) = caught.value.problems
-    assert str(problem) == "<stored>: error[smd-E202]: states.a.on.e: unknown state 'b'"
+    assert str(problem) == "the stored chart: error[smd-E202]: states.a.on.e: unknown state 'b'"
     assert caught.value.render().splitlines()[0] == str(problem)
 
 

@@ -121,6 +121,28 @@ async def test_what_is_not_json_is_400_and_posts_nothing(call: Caller, body: byt
 
 
 @pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b"null", "cannot accept event: must be an object"),
+        (b"[]", "cannot accept event: must be an object"),
+        (b"{}", "cannot accept event: type: is missing"),
+        (b'{"type":5}', "cannot accept event: type: must be a string"),
+        (b'{"type":"go","priority":0}', "cannot accept event: priority: must be 'high', 'normal' or 'low'"),
+        (b"{", "cannot read JSON: unexpected end of data (line 1, column 2)"),
+        (b'{"type":"\xff"}', "cannot read JSON: it is not UTF-8"),
+        (b'{"type":"go",\n"payload":1e999}', "cannot read JSON: a number is too large (line 2, column 11)"),
+        (
+            b'{"type":"go","payload":NaN}',
+            "cannot read JSON: unexpected character, expected a JSON value (line 1, column 24)",
+        ),
+    ],
+)
+async def test_refusals_are_in_words_of_our_own(call: Caller, body: bytes, message: str) -> None:
+    assert (await call("POST", ONE, body)).json["error"]["message"] == message
+
+
+@pytest.mark.asyncio
 @pytest.mark.parametrize("body", REFUSED, ids=lambda body: body[:40])
 async def test_what_breaks_a_rule_is_422_and_posts_nothing(call: Caller, body: bytes) -> None:
     reply = await call("POST", ONE, body)

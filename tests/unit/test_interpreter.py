@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from smd.document import chart_from_plain
 from smd.errors import MachineError
-from tests.lab import Lab
+from smd.statechart.effects import Warn
+from tests.lab import Lab, chart_of
 
 PARALLEL = """
 machine: m
@@ -188,6 +190,20 @@ def test_a_failing_guard_is_false_and_raises_error_execution() -> None:
         """)
     lab.send("go")
     assert lab.states == ["bad"]
+
+
+def test_a_failing_guard_is_told_once_with_its_place() -> None:
+    text = "states:\n  a:\n    on: {go: {to: b, if: context.missing > 1}}\n  b: {}\n"
+    why = "cannot evaluate 'context.missing > 1': "
+    for chart, place in (
+        (chart_of(text), "test.yaml:3:10"),
+        (chart_from_plain(chart_of(text).source), "the stored chart"),
+    ):
+        lab = Lab(chart)
+        lab.send("go")
+        (warning,) = [effect.message for effect in lab.effects if isinstance(effect, Warn)]
+        assert warning.startswith(f"guard ({place}): {why}")
+        assert warning.count("context.missing > 1") == 1
 
 
 def test_a_failing_action_ends_its_block_and_raises_error_execution() -> None:

@@ -1,0 +1,112 @@
+"""What the daemon says of itself: every line in the form asked for, and no more of them than an operator can read."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import socket
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.acceptance.daemon import READY_WITHIN, SMD, environment
+
+
+class Speaker:
+    """A daemon with `--log-format json`; its log is read line by line."""
+
+    def __init__(self, folder: Path, *words: str) -> None:
+        self.socket = folder / "state/control.sock"
+        self.said: list[str] = []
+        self.process = subprocess.Popen(
+            [SMD, "run", "--state-dir", folder / "state", "--log-format", "json", *words],
+            env=environment(), stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        self.until("ready")
+
+    def until(self, event: str) -> dict[str, Any]:
+        """Read until the log tells this."""
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            self.said.append(line)
+            told: dict[str, Any] = json.loads(line)
+            if told["event"] == event:
+                return told
+        raise AssertionError(self.said)
+
+    def connect(self) -> socket.socket:
+        client = socket.socket(socket.AF_UNIX)
+        client.settimeout(READY_WITHIN)
+        client.connect(str(self.socket))
+        return client
+
+    def ends(self) -> list[dict[str, Any]]:
+        """Stop it; all lines from the start."""
+        self.process.terminate()
+        assert self.process.stderr is not None
+        self.said += self.process.stderr
+        assert self.process.wait(READY_WITHIN) == 0
+        return [json.loads(line) for line in self.said]
+
+
+@pytest.fixture
+def speaking(folder: Path) -> Iterator[Callable[..., Speaker]]:
+    speakers: list[Speaker] = []
+
+    def start(*words: str) -> Speaker:
+        speakers.append(Speaker(folder, *words))
+        return speakers[-1]
+
+    yield start
+    for speaker in speakers:
+        speaker.process.kill()
+        speaker.process.communicate()
+
+
+def test_no_file_descriptors_left_is_one_line(speaking: Callable[..., Speaker]) -> None:
+    """Asyncio's attempts fail hundreds of times a second; whoever waits is served when there is room again."""
+    speaker = speaking()
+    pid = speaker.process.pid
+    before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    taken = {int(entry.name) for entry in Path(f"/proc/{pid}/fd").iterdir()}
+    lowest_free = min(set(range(len(taken) + 1)) - taken)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (lowest_free, before[1]))
+    with speaker.connect() as client:
+        client.sendall(b"GET /v1/status HTTP/1.1\r\nhost: smd\r\nconnection: close\r\n\r\n")
+        trouble = speaker.until("cannot accept connections")
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
+        assert client.recv(1 << 16).startswith(b"HTTP/1.1 200 ")
+
+    assert (trouble["level"], trouble["why"]) == ("error", "Too many open files")
+    assert "LimitNOFILE" in trouble["hint"]
+    assert [line["event"] for line in speaker.ends()] == ["ready", "cannot accept connections", "stopping"]
+
+
+@pytest.mark.parametrize("words", [(), ("--debug",)], ids=["usual", "debug"])
+def test_junk_of_clients_is_no_trouble_of_the_operator(
+    speaking: Callable[..., Speaker], words: tuple[str, ...]
+) -> None:
+    speaker = speaking(*words)
+    for _ in range(3):
+        with speaker.connect() as client:
+            client.sendall(b"\x16\x03\x01 what\r\n\r\n")
+            assert client.recv(1 << 16).startswith(b"HTTP/1.1 400 ")
+    lines = speaker.ends()
+    assert [line["event"] for line in lines if line["level"] != "debug"] == ["ready", "stopping"]
+    junk = [line for line in lines if line["event"] == "request is not HTTP"]
+    assert [line["pid"] for line in junk] == [os.getpid()] * (3 if words else 0)
+
+
+def test_a_start_that_fails_on_the_disk_does_not_promise_to_go_on(folder: Path) -> None:
+    """No file may grow: as on a full disk, the store cannot be made."""
+    done = subprocess.run(
+        ["bash", "-c", 'ulimit -f 4; exec "$0" run --state-dir state', SMD],
+        cwd=folder, env=environment(), capture_output=True, text=True, timeout=READY_WITHIN, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1, done.stderr
+    assert f"{folder}/state/smd.db: the disk " in done.stderr
+    assert "by itself" not in done.stderr
