@@ -21,7 +21,7 @@ COLUMNS = (
     Column("TYPE", "type"),
     Column("STATUS", lambda row: row.get("disposition") or "pending"),
     Column("JOB", "job_id"),
-    Column("AT", lambda row: when(row.get("at"))),
+    Column("AT", lambda row: when(row.get("at") or row.get("now") or None)),
     Column("PAYLOAD", lambda row: row.get("payload") and shortened(as_json(row["payload"]), 30)),
     Column("SOURCE", "source", wide=True),
     Column("ID", "id", wide=True),

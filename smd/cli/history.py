@@ -18,7 +18,7 @@ TRANSITIONS = (
     Column("FROM", "from"),
     Column("TO", "to"),
     Column("EVENT", "type"),
-    Column("AT", lambda row: when(row.get("now") or row.get("at"))),
+    Column("AT", lambda row: when(_moment(row))),
     Column("JOB", "job_id", wide=True),
     Column("SOURCE", "source", wide=True),
 )
@@ -27,9 +27,14 @@ ERRORS = (
     Column("MACHINE", "machine"),
     Column("ERROR", lambda row: shortened(str(row.get("error") or ""), 60)),
     Column("JOB", "job_id"),
-    Column("AT", lambda row: when(row.get("now") or row.get("at"))),
+    Column("AT", lambda row: when(_moment(row))),
     Column("EVENT", "type", wide=True),
 )
+
+
+def _moment(row: Row) -> float | None:
+    """When it was consumed, or else sent; a time of 0 is none."""
+    return row.get("now") or row.get("at") or None
 
 
 def _former_transition(row: Row) -> Row:
@@ -42,12 +47,7 @@ def _former_error(row: Row) -> Row:
 
 def _former(row: Row, **members: Any) -> Row:
     """A row under the predecessor's names, in its order."""
-    return {
-        "id": row.get("seq"),
-        "machine": row.get("machine"),
-        **members,
-        "timestamp": row.get("now") or row.get("at"),
-    }
+    return {"id": row.get("seq"), "machine": row.get("machine"), **members, "timestamp": _moment(row)}
 
 
 def _history(

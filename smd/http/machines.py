@@ -8,21 +8,33 @@ from typing import Any
 
 from smd.http.bodies import MachineBody, Nothing, PauseBody
 from smd.http.call import Call, Endpoint, flag, gone, number
-from smd.http.ports import Notice
+from smd.http.ports import Notice, Supervisor
 from smd.http.replies import Reply, Stream
 
 _LOG_LINES = 100
 _LOG_MOST = 10_000
 
 
+async def shown(supervisor: Supervisor, name: str) -> dict[str, Any]:
+    """One machine, with the events that wait for it in the store.
+
+    Raises:
+        NotFoundError: no such machine. StoreError: the store cannot be read.
+    """
+    supervisor.view(name)  # an unknown name is no question for the store
+    stored = await supervisor.store.pending_counts(name)
+    return supervisor.view(name).plain(stored.get(name, 0))
+
+
 async def list_machines(call: Call) -> Reply:
     """All machines."""
-    return Reply({"machines": [view.plain() for view in call.supervisor.views()]})
+    stored = await call.supervisor.store.pending_counts()
+    return Reply({"machines": [view.plain(stored.get(view.name, 0)) for view in call.supervisor.views()]})
 
 
 async def show_machine(call: Call) -> Reply:
     """One machine."""
-    return Reply(call.supervisor.view(call.name).plain())
+    return Reply(await shown(call.supervisor, call.name))
 
 
 async def snapshot(call: Call) -> Reply:
@@ -38,7 +50,7 @@ async def add_machine(call: Call) -> Reply:
     view = await call.supervisor.add(
         path=body.path, text=body.yaml, name=body.name, context=body.context, start=body.start
     )
-    return Reply(view.plain(), 201)
+    return Reply(await shown(call.supervisor, view.name), 201)
 
 
 async def remove_machine(call: Call) -> Reply:
@@ -50,7 +62,8 @@ async def remove_machine(call: Call) -> Reply:
 async def pause(call: Call) -> Reply:
     """Hold a machine still."""
     body = await call.read(PauseBody)
-    return Reply((await call.supervisor.pause(call.name, now=body.now)).plain())
+    await call.supervisor.pause(call.name, now=body.now)
+    return Reply(await shown(call.supervisor, call.name))
 
 
 def verb(name: str) -> Endpoint:
@@ -58,7 +71,8 @@ def verb(name: str) -> Endpoint:
 
     async def endpoint(call: Call) -> Reply:
         await call.read(Nothing)
-        return Reply((await getattr(call.supervisor, name)(call.name)).plain())
+        await getattr(call.supervisor, name)(call.name)
+        return Reply(await shown(call.supervisor, call.name))
 
     return endpoint
 

@@ -66,6 +66,7 @@ class Reads(Protocol):
         disposition: str | None = None, since: float | None = None, before: int | None = None,
         limit: int = 100, changed: bool = False, errors: bool = False, pending: bool | None = None,
     ) -> Sequence[Any]: ...  # fmt: skip
+    async def pending_counts(self, machine: str | None = None) -> Mapping[str, int]: ...
     async def job(self, job_id: str) -> Job | None: ...
     async def jobs(
         self, *, status: str | None = None, job_type: str | None = None, limit: int = 100,

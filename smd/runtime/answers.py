@@ -48,7 +48,8 @@ class MachineView(NamedTuple):
     """A machine as shown to people and programs. Times are seconds since the epoch.
 
     `status` is running, paused, stopped, failed or finished. `waiting_for` says in words what the running
-    sequence waits for; `action` is the type of the working action now running, if any.
+    sequence waits for; `action` is the type of the working action now running, if any. `pending` counts the events
+    that wait in memory alone; those in the store are known to the store (`pending_counts`).
     """
 
     name: str
@@ -74,9 +75,15 @@ class MachineView(NamedTuple):
     timers: tuple[dict[str, Any], ...] = ()
     held: tuple[str, ...] = ()
 
-    def plain(self) -> dict[str, Any]:
-        """The JSON form."""
-        return self._asdict()
+    def plain(self, stored: int = 0) -> dict[str, Any]:
+        """The JSON form.
+
+        Args:
+            stored: events that wait in the store; counted before the view was taken, so that none counts twice.
+        """
+        plain = self._asdict()
+        plain["pending"] += stored
+        return plain
 
 
 _LIFECYCLES = {"running": "Active", "paused": "Suspended"}

@@ -14,6 +14,7 @@ from smd.runtime.machine import Machine
 from smd.runtime.payloads import Validators, check_payload
 from smd.statechart.event import NORMAL, Event
 from smd.statechart.model import Statechart
+from smd.store.base import Store
 
 
 class EventVerbs(ABC):
@@ -22,6 +23,7 @@ class EventVerbs(ABC):
     machines: dict[str, Machine]
     validators: dict[str, Validators]
     loop: asyncio.AbstractEventLoop
+    store: Store
 
     @abstractmethod
     def find(self, name: str) -> Machine:
@@ -62,9 +64,13 @@ class EventVerbs(ABC):
         Returns:
             How many were taken or refused; fewer than given if the next one's inbox is full.
         """
+        with self.store.together():
+            return self._post_each(postings, weight_of(size), client=client)
+
+    def _post_each(self, postings: Sequence[Posting], weight: int, *, client: bool) -> int:
         machine: Machine | None = None
         run: list[Item] = []
-        room, weight = 0, weight_of(size)
+        room = 0
         for done, (name, event, reply) in enumerate(postings):
             try:
                 if machine is None or name != machine.name:

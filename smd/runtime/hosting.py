@@ -11,11 +11,10 @@ import structlog
 
 from smd import codec
 from smd.errors import ChartError, ConflictError, NotFoundError, SmdError, StoreError
-from smd.runtime import control, reports
+from smd.runtime import control, mishaps, reports
 from smd.runtime.charts import check_name
 from smd.runtime.inbox import LIMIT, Item, tell
 from smd.runtime.machine import Machine
-from smd.runtime.mishaps import TRY_AGAIN
 from smd.runtime.units import Once, ask_one
 from smd.statechart.event import HIGH, Event
 from smd.statechart.model import COMPOUND, State, Statechart
@@ -29,6 +28,9 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger("smd.hosting")
 
+TRY_AGAIN, SELDOM = 0.5, 4.0
+"""Seconds before a machine tries again after the store failed, at first and at most; each pause is twice the last."""
+
 
 class Hosting:
     """See the module; the part of the supervisor that keeps its table of machines."""
@@ -36,7 +38,9 @@ class Hosting:
     def __init__(self, supervisor: Supervisor) -> None:
         self._supervisor = supervisor
         self._tasks: set[asyncio.Task[Any]] = set()
-        self.store_error: str | None = None
+        self._pauses: dict[str, float] = {}
+        self._held: dict[str, Machine] = {}
+        supervisor.store.trouble.listener = self._store_turned
         self._linked: dict[str, set[str]] = {}
 
     # --- in and out ---------------------------------------------------------------------------------------------
@@ -204,9 +208,9 @@ class Hosting:
         version, machine.missed = machine.version, False
         try:
             rows = await self._supervisor.store.pending(machine.name, LIMIT)
-        except StoreError:
+        except StoreError as error:
             machine.loading = False
-            self.later(machine.go_on)
+            mishaps.hold(machine, error)
             return
         machine.loading = False
         stale = machine.version != version or machine.submitted
@@ -223,7 +227,8 @@ class Hosting:
     def committed(self, machine: Machine, turn: Turn, old_status: str) -> None:
         """Pass on what one machine's commit means for others, and report it."""
         supervisor, result = self._supervisor, turn.result
-        self.store_error = None
+        if self._pauses:
+            self._pauses.pop(machine.name, None)
         for row, chart in result.children:
             child = supervisor.machines.get(row.name) or self._host(row, chart, None)
             child.chart, child.parent, child.linked, child.origin = chart, row.parent, row.linked, row.origin
@@ -248,19 +253,20 @@ class Hosting:
 
     def begin(self, machine: Machine) -> None:
         """Begin a new life without waiting for it."""
-        self.spawn(self._supervisor.fresh(machine))
+        if machine.status in {"failed", "finished"}:
+            self.spawn(self._begin(machine))
+
+    async def _begin(self, machine: Machine) -> None:
+        try:
+            await self._supervisor.fresh(machine)
+        except StoreError:
+            self.later(SELDOM, lambda: self.begin(machine))
 
     def _stop_linked(self, parent: Machine) -> None:
         for name in tuple(self._linked.get(parent.name, ())):
             child = self._supervisor.machines.get(name)
             if child is not None and child.linked and child.status in {"running", "paused"}:
                 child.post(Event(control.STOP, {}, source=parent.name, priority=0))
-
-    def store_failed(self, machine: Machine, error: BaseException) -> None:
-        """Note that the store cannot write, or read; said once until it can again."""
-        if self.store_error is None:
-            _log.error("store failed", machine=machine.name, why=str(error))
-        self.store_error = str(error)
 
     def gone(self, machine: Machine) -> None:
         """The machine's row is no longer there: forget it, and tell those whose events or questions wait."""
@@ -275,10 +281,46 @@ class Hosting:
             tell(item, NotFoundError(error, code="unknown_machine"))
         machine.tell_settled(gone=True)
 
-    def later(self, call: Callable[[], None]) -> None:
-        """Call after a pause that is long enough for a store to recover."""
+    # --- while the store fails ----------------------------------------------------------------------------------
+
+    def store_status(self) -> dict[str, Any]:
+        """Whether the store can write, and if not, why and what to do."""
+        error = self._supervisor.store.trouble.error
+        if error is None:
+            return {"writable": True, "reason": None}
+        return {"writable": False, "reason": error.message, "hint": error.hint}
+
+    def _store_turned(self, error: StoreError | None) -> None:
+        if error is not None:
+            _log.error("the store cannot write", why=error.message, hint=error.hint)
+            return
+        _log.info("the store writes again")
+        with self._supervisor.store.together():
+            for machine in list(self._held.values()):
+                self._try(machine)
+
+    def again(self, machine: Machine, error: StoreError) -> None:
+        """Let a machine try again after a pause, which grows with each vain try, or once the store writes again."""
+        name = machine.name
+        if self._held.get(name) is machine or self._supervisor.closing:
+            return
+        if self._supervisor.store.trouble.error is None and name not in self._pauses:
+            _log.error("store failed", machine=name, why=error.message)
+        pause = self._pauses.get(name, TRY_AGAIN)
+        self._pauses[name] = min(2 * pause, SELDOM)
+        self._held[name] = machine
+        self.later(pause, lambda: self._try(machine))
+
+    def _try(self, machine: Machine) -> None:
+        if self._held.get(machine.name) is machine:
+            del self._held[machine.name]
+            if self._supervisor.machines.get(machine.name) is machine:
+                machine.go_on()
+
+    def later(self, pause: float, call: Callable[[], None]) -> None:
+        """Call after so many seconds, unless all ends before."""
         clock = self._supervisor.clock
-        clock.call_at(clock.now() + TRY_AGAIN, lambda: None if self._supervisor.closing else call())
+        clock.call_at(clock.now() + pause, lambda: None if self._supervisor.closing else call())
 
     def spawn(self, coroutine: Coroutine[Any, Any, object]) -> None:
         """Run in the background; a failure is logged."""

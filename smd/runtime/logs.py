@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections import OrderedDict, deque
@@ -31,6 +32,12 @@ def _escape(character: str) -> str:
     return (
         "-" if character == "/" else "".join(f"\\x{byte:02x}" for byte in character.encode("utf-8", "surrogateescape"))
     )
+
+
+def _appending(path: Path) -> IO[bytes]:
+    """The file, open at its end. One that is made is not for others to read: commands print all sorts of things."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
+    return os.fdopen(descriptor, "ab", buffering=0)
 
 
 class MachineLogs:
@@ -103,7 +110,7 @@ class MachineLogs:
                 oldest, closed = self._files.popitem(last=False)
                 closed.close()
                 del self._sizes[oldest]
-            file = self._path(machine).open("ab", buffering=0)
+            file = _appending(self._path(machine))
             self._sizes[machine] = file.tell()
         self._files[machine] = file
         return file

@@ -44,7 +44,7 @@ class Machine:
         behind: newcomers that wait until rows of the store have been read, so as not to overtake them.
         missed: a row was delivered while rows were being read.
         firing: ids of timers that were posted and are still in the snapshot.
-        troubles: failed turns in a row.
+        troubles: times in a row that its row was not where it was thought.
     """
 
     __slots__ = ("behind", "chart", "ending", "error", "firing", "health", "inbox", "last_event", "life", "linked",
@@ -111,6 +111,8 @@ class Machine:
         if self.held_back():
             self.behind.extend(item for item in items if item.event.priority)
             items = [item for item in items if not item.event.priority]
+            if not (self.loading or self.submitted):
+                self.go_on()
         if items:
             self.inbox.put_all(items)
             self.ready()

@@ -1,6 +1,7 @@
 """What a machine does when its turn could not be committed.
 
-- The store failed and nothing was written: senders hear so, the rest waits, and the machine tries again by itself.
+- The store failed: everyone who waits hears so, the rest is kept, and the machine tries again by itself for as long
+  as it takes. It is never failed for that.
 - The commit may have happened, or the row is not where it was thought: the row decides, and nothing is guessed.
 - The unit must not stay as it was (`Again`), or broke on a bug: it is repeated event by event, until the one event
   that cannot be handled is alone; that one is recorded as what failed the machine.
@@ -16,44 +17,65 @@ import structlog
 from smd import codec
 from smd.errors import MachineError, OutcomeUnknownError, SmdError, StoreError
 from smd.runtime.inbox import tell
-from smd.runtime.result import Result
 from smd.runtime.turn import Again, Turn
+from smd.statechart.model import Statechart
+from smd.statechart.snapshot import Snapshot
 from smd.statechart.snapshot_json import from_plain
-from smd.store.base import StaleVersion
+from smd.store.base import MachineRow, StaleVersion
 
 if TYPE_CHECKING:
     from smd.runtime.machine import Machine
 
 _log = structlog.get_logger("smd.machine")
 
-TRY_AGAIN = 0.5
-"""Seconds before a machine tries again after the store failed."""
 PATIENCE = 5
-"""Failed turns in a row, for no fault of the store's, after which the event at hand is held to be the cause."""
+"""Times in a row that a machine's row was not where it was thought, after which the event at hand is held to be why."""
 
 
 def turn_failed(machine: Machine, turn: Turn, error: BaseException) -> None:
     """Decide what becomes of the events of a turn that failed."""
-    machine.troubles += 1
     if isinstance(error, Again):
         _narrow(machine, turn, error.error)
-    elif isinstance(error, StoreError) and not isinstance(error, OutcomeUnknownError):
-        _keep(machine, turn, error)
-        machine.supervisor.hosting.store_failed(machine, error)
+        return
+    if isinstance(error, StoreError) and not isinstance(error, OutcomeUnknownError):
+        _hold(machine, turn, error)
+        return
+    if isinstance(error, StaleVersion):
+        machine.troubles += 1
+    if isinstance(error, OutcomeUnknownError) or (isinstance(error, StaleVersion) and machine.troubles <= PATIENCE):
         machine.submitted = True
-        machine.supervisor.hosting.later(lambda: _try_again(machine))
-    elif isinstance(error, StaleVersion | OutcomeUnknownError) and machine.troubles <= PATIENCE:
-        machine.submitted = True
-        machine.supervisor.hosting.spawn(_look(machine, turn, error, turn.result))
-    else:
-        trace = "".join(traceback.format_exception(error))
-        _log.error("turn crashed", machine=machine.name, trace=trace)
-        _narrow(machine, turn, MachineError(f"cannot step: {type(error).__name__}: {error}", code="internal"))
+        machine.supervisor.hosting.spawn(_look(machine, turn, error))
+        return
+    trace = "".join(traceback.format_exception(error))
+    _log.error("turn crashed", machine=machine.name, trace=trace)
+    _narrow(machine, turn, MachineError(f"cannot step: {type(error).__name__}: {error}", code="internal"))
+
+
+def hold(machine: Machine, error: StoreError) -> None:
+    """Tell every sender that waits at the machine, and let it try again: what has no sender to tell stays."""
+    told = machine.supervisor.store.trouble.error or StoreError(error.message, hint=error.hint)
+    _refuse_waiting(machine, told)
+    machine.supervisor.hosting.again(machine, error)
+
+
+def _hold(machine: Machine, turn: Turn, error: StoreError) -> None:
+    _keep(machine, turn, error)
+    hold(machine, error)
+
+
+def _refuse_waiting(machine: Machine, error: SmdError) -> None:
+    waiting = machine.inbox.take(machine.inbox.weight)
+    for item in (*waiting, *machine.behind):
+        if item.reply is not None:
+            tell(item, error)
+    machine.inbox.put_back([item for item in waiting if item.reply is None])
+    machine.behind = [item for item in machine.behind if item.reply is None]
 
 
 def _narrow(machine: Machine, turn: Turn, error: MachineError) -> None:
     if turn.verdict is not None:
         _keep(machine, turn, error)
+        _refuse_waiting(machine, error)
         machine.status, machine.error = "failed", error.message
         _log.error("cannot even record a failure", machine=machine.name, why=error.message)
         return
@@ -78,37 +100,52 @@ def _keep(machine: Machine, turn: Turn, error: SmdError) -> None:
     machine.wake = machine.wake or turn.wakes
 
 
-def _try_again(machine: Machine) -> None:
-    machine.submitted = False
-    machine.go_on()
+async def _look(machine: Machine, turn: Turn, error: StaleVersion | OutcomeUnknownError) -> None:
+    """Read the row: either the commit happened after all, or it did not, or the row is another's.
 
-
-async def _look(machine: Machine, turn: Turn, error: BaseException, result: Result | None) -> None:
-    """Read the row: either the commit happened after all, leaving `result`, or it did not, or it is another's."""
-    hosting, store = machine.supervisor.hosting, machine.supervisor.store
-    told = error if isinstance(error, SmdError) else OutcomeUnknownError("cannot say what became of the event")
+    Where it cannot be read the next turn finds out: it is refused if the row is not where it was thought.
+    """
     try:
-        row = await store.machine(machine.name)
+        row, chart, snapshot = await _stored(machine)
     except SmdError as unread:
-        _keep(machine, turn, told)
-        hosting.store_failed(machine, unread)
-        hosting.later(lambda: hosting.spawn(_look(machine, Turn(machine, []), error, None)))
+        machine.submitted = False
+        why = StoreError(unread.message, hint=unread.hint)
+        _keep(machine, turn, error if isinstance(error, OutcomeUnknownError) else why)
+        hold(machine, why)
         return
     machine.submitted = False
-    if row is not None and result is not None and result.consumed and row.version == result.version != machine.version:
-        machine.committed(turn)
-        return
-    unchanged = row is not None and row.version == machine.version
-    _keep(machine, turn, StoreError("cannot take the event: the store did not write it") if unchanged else told)
     if row is None:
-        hosting.gone(machine)
-        return
-    if not unchanged:
-        plain = await hosting.chart_source(row.chart)
-        machine.chart = machine.supervisor.charts.restore(row.chart, plain)
-        machine.snapshot = from_plain(machine.chart, codec.loads(row.snapshot)) if row.snapshot else None
-        machine.status, machine.life, machine.version = row.status, row.life, row.version
-        machine.health, machine.error = row.health, row.error
+        machine.inbox.put_back(turn.batch)
+        machine.supervisor.hosting.gone(machine)
+    elif isinstance(error, OutcomeUnknownError) and row.version == machine.version:
+        # Should the machine's host die now, the commit may come back; so its senders hear that it is unknown.
+        _hold(machine, turn, error)
+    elif isinstance(error, OutcomeUnknownError) and turn.result.consumed and row.version == turn.result.version:
+        machine.committed(turn)
+    else:
+        if isinstance(error, StaleVersion):  # nothing of the unit was kept: its events can be taken anew
+            machine.inbox.put_back(turn.batch)
+            machine.wake = machine.wake or turn.wakes
+        else:
+            _keep(machine, turn, error)
+        _follow(machine, row, chart, snapshot)
+
+
+async def _stored(machine: Machine) -> tuple[MachineRow | None, Statechart, Snapshot | None]:
+    """The machine's row, its chart and its snapshot."""
+    supervisor = machine.supervisor
+    row = await supervisor.store.machine(machine.name)
+    if row is None or row.version == machine.version:
+        return row, machine.chart, machine.snapshot
+    chart = supervisor.charts.restore(row.chart, await supervisor.hosting.chart_source(row.chart))
+    return row, chart, from_plain(chart, codec.loads(row.snapshot)) if row.snapshot else None
+
+
+def _follow(machine: Machine, row: MachineRow, chart: Statechart, snapshot: Snapshot | None) -> None:
+    """Go on from what the store has."""
+    machine.chart, machine.snapshot = chart, snapshot
+    machine.status, machine.life, machine.version = row.status, row.life, row.version
+    machine.health, machine.error = row.health, row.error
     machine.inbox.drop_rows()
     machine.inbox.overflow = True
     machine.align(resumed=True)

@@ -71,7 +71,7 @@ class Supervisor(EventVerbs, JobVerbs):
         self.bus = bus or Bus()
         self.machines: dict[str, Machine] = {}
         self.queue = Queue()
-        self.timers = Timers(clock, self._alarm)
+        self.timers = Timers(clock, self._alarm, store.together)
         self.working = Working(self)
         self.hosting = Hosting(self)
         self.restarts = Restarts(self)
@@ -262,7 +262,7 @@ class Supervisor(EventVerbs, JobVerbs):
         machines = Counter(machine.status for machine in self.machines.values())
         return {
             "status": "ok", "pid": os.getpid(), "uptime": self.clock.now() - self.started_at, "store_id": self.store_id,
-            "store": {"writable": self.hosting.store_error is None, "reason": self.hosting.store_error},
+            "store": self.hosting.store_status(),
             "machines": dict(machines), "timers": len(self.timers), "time": time.time(),
         }  # fmt: skip
 

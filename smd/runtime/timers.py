@@ -7,16 +7,26 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 
 from smd.runtime.clock import Clock, Handle
 
 
 class Timers:
-    """Calls `fire(machine)` once its deadline has come. Setting a new deadline replaces the old one."""
+    """Calls `fire(machine)` once its deadline has come. Setting a new deadline replaces the old one.
 
-    def __init__(self, clock: Clock, fire: Callable[[str], None]) -> None:
+    Deadlines that have come at the same time fire within one `together()`.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        fire: Callable[[str], None],
+        together: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ) -> None:
         self._clock = clock
         self._fire = fire
+        self._together = together
         self._due: dict[str, float] = {}
         self._heap: list[tuple[float, str]] = []
         self._handle: Handle | None = None
@@ -59,9 +69,10 @@ class Timers:
     def _ring(self) -> None:
         self._handle = None
         now = self._clock.now()
-        while self._heap and self._heap[0][0] <= now:
-            due, machine = heapq.heappop(self._heap)
-            if self._due.get(machine) == due:
-                del self._due[machine]
-                self._fire(machine)
+        with self._together():
+            while self._heap and self._heap[0][0] <= now:
+                due, machine = heapq.heappop(self._heap)
+                if self._due.get(machine) == due:
+                    del self._due[machine]
+                    self._fire(machine)
         self._arm()

@@ -12,19 +12,25 @@ from smd.statechart.snapshot import ARMED, ENDED, SLEEPING, WAITING, WORKING, Se
 _AT_REST = {"paused": "Paused", "stopped": "Stopped", "finished": "Stopped", "failed": "Error"}
 
 
-def view_of(machine: Machine, pending: int = 0) -> MachineView:
-    """The machine as people and programs see it."""
+def view_of(machine: Machine) -> MachineView:
+    """The machine as people and programs see it, but for the events that wait in the store."""
     snapshot = machine.snapshot
     running = next((r for r in machine.running.values() if not r.task.done()), None)
     return MachineView(
         machine.name, machine.chart.label, machine.status, snapshot.configuration.leaf_ids if snapshot else (),
         machine.since, machine.life, machine.version, machine.last_event, lifecycle_of(machine.status),
         operational(machine), machine.health, machine.error, machine.restarts, machine.parent, machine.origin,
-        pending + len(machine.inbox),
+        _only_here(machine),
         is_stuck(machine), running.type if running else None, waiting_for(machine), enabled_events(machine),
         tuple({"event": t.event, "due": t.due, "state": t.state} for t in snapshot.timers) if snapshot else (),
         tuple(h.job_id for h in snapshot.held) if snapshot else (),
     )  # fmt: skip
+
+
+def _only_here(machine: Machine) -> int:
+    """Events that wait in memory and are no rows of the store."""
+    inbox = machine.inbox
+    return len(machine.behind) + (len(inbox) - len(inbox.seqs()) if len(inbox) else 0)
 
 
 def operational(machine: Machine) -> str:

@@ -16,11 +16,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, NamedTuple, Protocol
 
 from smd.jobs import Job, NewJob
 from smd.statechart.effects import Send
 from smd.statechart.event import Event
+from smd.store.trouble import Trouble
 
 # --- what is kept -----------------------------------------------------------------------------------------------
 
@@ -142,8 +144,7 @@ class Saved(NamedTuple):
     """Journal numbers of the consumed events, in order, and the pending rows the sends became.
 
     A send to a machine that does not exist (or is finished, or has too many rows waiting) becomes a dead row and a
-    pending `error.communication` row for the sender (none if the record finishes it), which is in `delivered` like
-    the others.
+    pending `error.communication` row for the sender (none if the record finishes it), `delivered` like the others.
     """
 
     seqs: Sequence[int]
@@ -199,10 +200,7 @@ class UpdateMachine(NamedTuple):
 
 
 class RemoveMachine(NamedTuple):
-    """Remove a machine; its pending rows become `cleared`, its jobs are released. Journal and ids stay. Answer: None.
-
-    Raises NotFoundError.
-    """
+    """Remove a machine: pending rows become `cleared`, jobs are released; the journal stays. Raises NotFoundError."""
 
     name: str
     now: float
@@ -301,7 +299,6 @@ Operation = (
 Recipe = Generator[Any, Any, Any]
 """Yields operations, receives their answers, returns the unit's result."""
 
-
 Ended = Callable[[Any, BaseException | None], None]
 """Hears on the loop what a unit's recipe returned, or the error it ended with."""
 
@@ -310,19 +307,19 @@ class Unit(Protocol):
     """One transaction to be."""
 
     def begin(self, room: int) -> int:
-        """Called on the event loop when its group starts: take at most `room` events, return how many.
+        """Called on the event loop when its group starts: take at most `room` events, return how many (at least one).
 
-        Work that takes no events counts as one. Zero drops the unit from the group; it ends with None.
+        Zero drops the unit from the group; it ends with None.
         """
 
     def run(self) -> Recipe:
-        """Called in the store's thread, once, or again after a refused group. Must not touch the loop."""
+        """Called in the store's thread (if any), once, or again after a refused group. Must not touch the loop."""
 
 
 class StoreQueries(Protocol):
-    """Reads. `limit` counts rows, -1 is all; `before` is a journal number for paging (newest first unless said).
+    """Reads; StoreError when the store is not open or cannot be read.
 
-    All raise StoreError when the store is not open or cannot be read.
+    `limit` counts rows, -1 is all; `before` is a journal number for paging (newest first unless said).
     """
 
     async def machine(self, name: str) -> MachineRow | None:
@@ -337,8 +334,8 @@ class StoreQueries(Protocol):
     async def pending(self, machine: str, limit: int = 1000) -> list[tuple[int, Event]]:
         """Pending rows by priority, then seq."""
 
-    async def pending_counts(self) -> dict[str, int]:
-        """Machine to number of pending rows; machines without any are left out."""
+    async def pending_counts(self, machine: str | None = None) -> dict[str, int]:
+        """Machine to number of pending rows, of all or of one; machines without any are left out."""
 
     async def journal(self, machine: str, after: int = 0, limit: int = 1000) -> list[JournalRow]:
         """Consumed rows in order of consumption, `consumed_no` above `after`; for replay."""
@@ -373,24 +370,24 @@ class Store(StoreQueries, Protocol):
 
     store_id: str
     """Made once when the store is created; part of every action key."""
+    trouble: Trouble
 
     async def open(self) -> None:
-        """Open, migrate, lock.
-
-        Raises:
-            StoreError: locked by another daemon, newer version, unreadable, unwritable.
-        """
+        """Open, migrate, lock; StoreError: locked by another daemon, newer version, unreadable, unwritable."""
 
     async def close(self) -> None:
         """Finish what was submitted, checkpoint, close. May be called twice."""
 
     def run(self, unit: Unit, ended: Ended) -> None:
-        """Queue a unit; `ended` is called after the commit, never before `run` returns.
+        """Take a unit: it may begin, and even run, at once; `ended` is called after the commit, and after `run`.
 
         Errors it hears:
             StoreError: the commit failed; OutcomeUnknownError when it may have happened.
             SmdError: whatever the recipe or an operation raised; nothing of the unit is kept.
         """
+
+    def together(self) -> AbstractContextManager[None]:
+        """Within it units only gather: several that are known to come share a commit even if the store is idle."""
 
     def submit(self, unit: Unit) -> asyncio.Future[Any]:
         """The same for those who await: a future, which may be cancelled; the unit goes on."""

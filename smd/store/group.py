@@ -1,15 +1,16 @@
 """Group commit: units that are ready together share one commit.
 
-A unit that comes alone starts at once; nothing waits for company. While a commit runs the next group gathers, and it
-starts before the answers of the last one go out, so the disk is never idle while the program talks. What those
-answers bring forth is one group.
+A unit that comes alone starts at once; nothing waits for company, unless somebody says that it comes (`together`).
+While a commit runs the next group gathers, and it starts before the answers of the last one go out, so the disk is
+never idle while the program talks. What those answers bring forth is one group.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -39,8 +40,7 @@ Answer = Callable[[Operation], Any]
 class GroupCommit:
     """Queues units and hands them to `commit` in groups of about `room` events, in the order they came.
 
-    What is ready together shares the room, so that one machine's flood leaves room for the others. No group begins
-    while one is put together or answers go out: what comes meanwhile is ready together.
+    What is ready together shares the room, so that one machine's flood leaves room for the others.
     """
 
     def __init__(self, commit: Commit, room: int = GROUP_EVENTS) -> None:
@@ -48,7 +48,8 @@ class GroupCommit:
         self._room = room
         self._queue: deque[tuple[Unit, Ended]] = deque()
         self._running: list[Ended] = []
-        self._held = False
+        self._left_out: list[tuple[Ended, Done]] = []
+        self._held = 0
         self._closed = False
         self._quiet: list[asyncio.Future[None]] = []
 
@@ -60,6 +61,17 @@ class GroupCommit:
         self._queue.append((unit, ended))
         self._start()
 
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """See base.Store.together."""
+        self._held += 1
+        try:
+            yield
+        finally:
+            self._held -= 1
+            if self._queue:
+                self._start()
+
     def refuse(self) -> None:
         """Take no more units."""
         self._closed = True
@@ -67,44 +79,50 @@ class GroupCommit:
     async def close(self) -> None:
         """Take no more units; return when those taken are done."""
         self.refuse()
-        if self._queue or self._running:
+        if not self._is_quiet():
             quiet = asyncio.get_running_loop().create_future()
             self._quiet.append(quiet)
             await quiet
+
+    def _is_quiet(self) -> bool:
+        return not (self._queue or self._running or self._left_out)
 
     def _start(self) -> None:
         """Begin the next group, unless one runs. A unit that takes no part in it hears so once it is under way."""
         if self._running or self._held:
             return
-        self._held = True
+        self._held += 1
         try:
-            units, left_out = self._gather()
+            units = self._gather()
         finally:
-            self._held = False
+            self._held -= 1
         if units:
             self._commit(units, self._ended)
-        if left_out:  # later, for their submitter may still be submitting
-            asyncio.get_running_loop().call_soon(self._tell, left_out)
+        if self._left_out:  # later, for their submitter may still be submitting
+            asyncio.get_running_loop().call_soon(self._tell_left_out)
 
-    def _gather(self) -> tuple[list[Unit], list[tuple[Ended, Done]]]:
-        """The units of the next group, and those that take no part in it."""
+    def _gather(self) -> list[Unit]:
+        """The units of the next group."""
         room = self._room
         units: list[Unit] = []
-        left_out: list[tuple[Ended, Done]] = []
         while self._queue and room > 0:
             unit, ended = self._queue.popleft()
             try:
                 taken = unit.begin(min(room, max(LEAST_SHARE, room // (len(self._queue) + 1))))
             except Exception as error:  # noqa: BLE001 - whatever the unit raises is its submitter's to hear
-                left_out.append((ended, Done(error=error)))
+                self._left_out.append((ended, Done(error=error)))
                 continue
             if taken <= 0:
-                left_out.append((ended, Done()))
+                self._left_out.append((ended, Done()))
                 continue
             room -= taken
             units.append(unit)
             self._running.append(ended)
-        return units, left_out
+        return units
+
+    def _tell_left_out(self) -> None:
+        left_out, self._left_out = self._left_out, []
+        self._tell(left_out)
 
     def _ended(self, ends: Sequence[Done]) -> None:
         group, self._running = self._running, []
@@ -113,15 +131,10 @@ class GroupCommit:
         self._tell(zip(group, ends, strict=True))
 
     def _tell(self, ends: Iterable[tuple[Ended, Done]]) -> None:
-        self._held = True
-        try:
+        with self.together():
             for ended, (value, error) in ends:
                 _tell_one(ended, value, error)
-        finally:
-            self._held = False
-        if self._queue:
-            self._start()
-        if not self._queue and not self._running:
+        if self._is_quiet():
             for quiet in self._quiet:
                 settle(quiet, None, None)
             self._quiet.clear()

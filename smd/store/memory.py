@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from itertools import islice
 from typing import Any, TypeVar
 from uuid import uuid4
@@ -18,6 +19,7 @@ from smd.store.rows import TAKEN, job_row, journal_row, storable
 from smd.store.rules import PENDING_LIMIT
 from smd.store.tables import Tables
 from smd.store.tables_operations import TableOperations, waiting_event
+from smd.store.trouble import Trouble
 
 T = TypeVar("T")
 
@@ -32,6 +34,7 @@ class MemoryStore:
 
     def __init__(self, *, group_events: int = GROUP_EVENTS, pending_limit: int = PENDING_LIMIT) -> None:
         self.store_id = uuid4().hex
+        self.trouble = Trouble()
         self._tables = Tables()
         self._operations = TableOperations(self._tables, pending_limit)
         self._groups = GroupCommit(self._commit, group_events)
@@ -52,6 +55,10 @@ class MemoryStore:
             self._groups.run(unit, ended)
         else:
             refuse(ended, "cannot write: the store is not open")
+
+    def together(self) -> AbstractContextManager[None]:
+        """See base.Store.together."""
+        return self._groups.together()
 
     def submit(self, unit: Unit) -> asyncio.Future[Any]:
         """See base.Store.submit."""
@@ -94,9 +101,11 @@ class MemoryStore:
         rows = self._readable(machine, limit).waiting_rows(machine)
         return [waiting_event(row) for row in _first(sorted(rows, key=lambda row: (row.priority, row.seq)), limit)]
 
-    async def pending_counts(self) -> dict[str, int]:
+    async def pending_counts(self, machine: str | None = None) -> dict[str, int]:
         """See base.StoreQueries."""
-        return {machine: len(seqs) for machine, seqs in self._readable().waiting.items() if seqs}
+        waiting = self._readable(machine).waiting
+        counts = waiting if machine is None else {machine: waiting.get(machine, {})}
+        return {name: len(seqs) for name, seqs in counts.items() if seqs}
 
     async def journal(self, machine: str, after: int = 0, limit: int = 1000) -> list[JournalRow]:
         """See base.StoreQueries."""

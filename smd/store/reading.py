@@ -50,9 +50,11 @@ class Reading(ABC):
         """See base.StoreQueries."""
         return await self.rows(SQL["waiting_rows"], (machine, limit), event_of)
 
-    async def pending_counts(self) -> dict[str, int]:
+    async def pending_counts(self, machine: str | None = None) -> dict[str, int]:
         """See base.StoreQueries."""
-        return dict(await self.rows(SQL["waiting_counts"], (), tuple))
+        if machine is None:
+            return dict(await self.rows(SQL["waiting_counts"], (), tuple))
+        return dict(await self.rows(SQL["waiting_count"], (machine,), tuple))
 
     async def journal(self, machine: str, after: int = 0, limit: int = 1000) -> list[JournalRow]:
         """See base.StoreQueries."""

@@ -7,8 +7,10 @@ back once: crossing for each statement would cost several times the commit itsel
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -24,7 +26,7 @@ from smd.store.migrate import migrate
 from smd.store.reading import Columns, Reading, Values
 from smd.store.rows import unstorable
 from smd.store.rules import PENDING_LIMIT
-from smd.store.trouble import in_words
+from smd.store.trouble import Trouble, in_words
 from smd.store.writing import Log, Writing
 
 T = TypeVar("T")
@@ -32,9 +34,13 @@ _OLDEST = (3, 37)
 """STRICT tables and RETURNING."""
 _SAFE = (3, 51, 3)
 _BUSY_SECONDS = 2.0
+_PROBE_SECONDS, _SELDOM = 0.5, 4.0
+"""Between looks at whether the disk works again, at first and at most: where trouble returns each pause is doubled."""
+_RETURNS_WITHIN = 60.0
 _CACHE_KIB = 16_384
 
-# Up to Python 3.11 each NULL that is bound looks for a way to adapt it, in vain, at twice the cost of a number.
+# Each None that is bound looks for a way to adapt it, in vain, at several times the cost of a number; this answers
+# at the least cost there is: a map without keys gives None for None.
 sqlite3.register_adapter(type(None), cast("Callable[[None], None]", {}.get))
 
 
@@ -99,6 +105,9 @@ class SqliteStore(Reading):
         if synchronous not in {"FULL", "NORMAL"}:
             raise SettingsError(f"cannot use synchronous '{synchronous}': known are FULL and NORMAL")
         self.store_id = ""
+        self.trouble = Trouble()
+        self._probe_every = _PROBE_SECONDS
+        self._trouble_at = float("-inf")
         self._path = path
         self._synchronous = synchronous
         self._pending_limit = pending_limit
@@ -116,7 +125,9 @@ class SqliteStore(Reading):
         self._check_place()
         self._lock.acquire()
         try:
-            self._writer = _Thread(self._open_writer, 64)
+            self._make_private()
+            loop = asyncio.get_running_loop()
+            self._writer = _Thread(partial(self._open_writer, loop), 64)
             await self._writer.opened()
             self._reader = _Thread(self._open_reader, 64)
             await self._reader.opened()
@@ -157,9 +168,20 @@ class SqliteStore(Reading):
         if not self._path.parent.is_dir():
             raise StoreError(f"cannot open {self._path}: there is no folder {self._path.parent}", hint="make it first")
 
+    def _make_private(self) -> None:
+        """Make a file that others cannot read; SQLite would let them, and gives its log and index the file's mode."""
+        try:
+            os.close(os.open(self._path.resolve(), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640))
+        except FileExistsError:
+            return  # its mode is the administrator's
+        except OSError as error:
+            raise StoreError(
+                f"cannot open {self._path}: {error.strerror}", hint="the folder must be writable"
+            ) from error
+
     # --- connections, opened in their own threads -----------------------------------------------------------------
 
-    def _open_writer(self) -> sqlite3.Connection:
+    def _open_writer(self, loop: asyncio.AbstractEventLoop) -> sqlite3.Connection:
         database = sqlite3.connect(self._path, _BUSY_SECONDS, isolation_level=None, cached_statements=256)
         try:
             (journal_mode,) = database.execute("PRAGMA journal_mode = WAL").fetchone()
@@ -177,12 +199,13 @@ class SqliteStore(Reading):
                 database.execute(f"PRAGMA {pragma}")
             self.store_id = migrate(database, self._path)
             (page_size,) = database.execute("PRAGMA page_size").fetchone()
-            # What a migration wrote, or a daemon that was killed, does not stay in the log.
-            database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
             # The log file exists from the first transaction on.
             database.executescript("BEGIN IMMEDIATE; UPDATE meta SET value = value WHERE name = 'version'; COMMIT;")
-            log = Log(Path(f"{self._path}-wal"), page_size)
-            self._writing = Writing(database, self._path, log, self._pending_limit)
+            log = Log(Path(f"{self._path.resolve()}-wal"), page_size)
+            self._writing = Writing(
+                database, self._path, log,
+                lambda error: loop.call_soon_threadsafe(self._noticed, error), self._pending_limit,
+            )  # fmt: skip
         except BaseException:
             database.close()
             raise
@@ -195,6 +218,25 @@ class SqliteStore(Reading):
             database.execute(f"PRAGMA {pragma}")
         return database
 
+    # --- trouble --------------------------------------------------------------------------------------------------
+
+    def _noticed(self, error: StoreError | None) -> None:
+        """The listener hears of it before those whose unit failed."""
+        loop = asyncio.get_running_loop()
+        if self.trouble.set(error):
+            soon = loop.time() < self._trouble_at + _RETURNS_WITHIN
+            self._probe_every = min(2 * self._probe_every, _SELDOM) if soon else _PROBE_SECONDS
+            self._probe_later()
+        self._trouble_at = loop.time()
+
+    def _probe_later(self) -> None:
+        if self.trouble.error is not None:
+            asyncio.get_running_loop().call_later(self._probe_every, self._probe)
+
+    def _probe(self) -> None:
+        if self._writer is not None and self._writing is not None:
+            self._writer.call(self._writing.probe).add_done_callback(lambda _: self._probe_later())
+
     # --- writing and reading --------------------------------------------------------------------------------------
 
     def run(self, unit: Unit, ended: Ended) -> None:
@@ -203,6 +245,10 @@ class SqliteStore(Reading):
             refuse(ended, f"cannot write {self._path}: the store is not open")
         else:
             self._groups.run(unit, ended)
+
+    def together(self) -> AbstractContextManager[None]:
+        """See base.Store.together."""
+        return self._groups.together()
 
     def submit(self, unit: Unit) -> asyncio.Future[Any]:
         """See base.Store.submit."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from smd.store.operations import OPERATIONS
 from smd.store.rules import PENDING_LIMIT
 from smd.store.saving import Gathered
 from smd.store.transaction import Perform, Transaction, answerer
-from smd.store.trouble import commit_failed, in_words
+from smd.store.trouble import commit_failed, in_words, of_the_disk
 
 CHECKPOINT_FRAMES = 1_000
 """A checkpoint of so many pages takes a few milliseconds; letting the log grow makes every commit slower."""
@@ -29,7 +29,13 @@ LOOK_AFTER = 8, 100
 _LOG_HEADER, _FRAME_HEADER = 32, 24
 _BESIDE = frozenset({Seen, AddJob, ClaimJob, SettleJob, JobStates, PendingJobs})
 """Operations that do not look at machines."""
-_SALTS = slice(16, 24)
+_PROBE = (
+    "BEGIN IMMEDIATE",
+    "INSERT INTO meta (name, value) VALUES ('probe', '')",
+    "DELETE FROM meta WHERE name = 'probe'",
+    "COMMIT",
+)
+"""Writes a page; an update that changes nothing would not."""
 
 
 class Log:
@@ -55,9 +61,18 @@ class Log:
 
 
 class Writing:
-    """Runs units. `path` is for messages; `log` says when a checkpoint is due."""
+    """Runs units.
 
-    def __init__(self, database: sqlite3.Connection, path: Path, log: Log, pending_limit: int = PENDING_LIMIT) -> None:
+    Args:
+        path: for messages.
+        log: says when a checkpoint is due.
+        noticed: told, in this thread, why nothing can be written, and None once `probe` finds that it can be again.
+    """
+
+    def __init__(
+        self, database: sqlite3.Connection, path: Path, log: Log, noticed: Callable[[StoreError | None], object],
+        pending_limit: int = PENDING_LIMIT,
+    ) -> None:  # fmt: skip
         self._database = database
         self._path = path
         self._log = log
@@ -68,6 +83,9 @@ class Writing:
         self._answer = answerer(self._transaction, OPERATIONS)
         self._answer_together = answerer(self._transaction, self._together())
         self._known = False
+        self._noticed = noticed
+        self._trouble = ""
+        self._calm = False
 
     def run(self, units: Sequence[Unit]) -> list[Done]:
         """One transaction for all; where a unit fails, one for each."""
@@ -82,7 +100,7 @@ class Writing:
             self._begin()
         except sqlite3.Error as error:
             self._roll_back()
-            return [Done(error=in_words("write", self._path, error))] * len(units)
+            return [Done(error=self._failed(error))] * len(units)
         try:
             ends = [Done(drive(unit, self._answer_together)) for unit in units]
             self._gathered.flush()
@@ -115,7 +133,7 @@ class Writing:
             self._transaction.flush()
         except sqlite3.Error as error:
             self._roll_back()
-            return Done(error=in_words("write", self._path, error))
+            return Done(error=self._failed(error))
         except BaseException as error:  # noqa: BLE001 - a unit's bug is its submitter's to hear, and nobody else's
             self._roll_back()
             return Done(error=error)
@@ -134,6 +152,7 @@ class Writing:
         except sqlite3.Error as error:
             self._roll_back()
             self._known = False
+            self._failed(error)
             return commit_failed(self._path, error)
         self._transaction.keep()
         return None
@@ -147,6 +166,31 @@ class Writing:
         except sqlite3.Error:
             # The disk failed; SQLite has dropped the transaction, and what we know must be read anew.
             self._known = False
+
+    def _failed(self, error: sqlite3.Error) -> StoreError:
+        """The failure in words; what is the disk's is noted."""
+        told = in_words("write", self._path, error)
+        if of_the_disk(error):
+            self._calm = False
+            if told.message != self._trouble:
+                self._trouble = told.message
+                self._noticed(told)
+        return told
+
+    def probe(self) -> None:
+        """Write a little. Trouble is over once that works and nothing has failed since the last probe."""
+        calm, self._calm = self._calm, True
+        try:
+            for statement in _PROBE:
+                self._database.execute(statement)
+        except sqlite3.Error as error:
+            self._roll_back()
+            self._known = False
+            self._failed(error)
+            return
+        if calm:
+            self._trouble = ""
+            self._noticed(None)
 
     def checkpoint_if_due(self) -> None:
         """Copy the log into the database once it is long enough. The next commit tells of a failing disk."""

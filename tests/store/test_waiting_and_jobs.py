@@ -89,6 +89,16 @@ async def test_find_pending(store: Store) -> None:
     assert await ask(store, FindPending("m", [])) is None
 
 
+async def test_pending_rows_are_counted_for_all_or_for_one(store: Store) -> None:
+    await add_machines(store, "m", "n", "o")
+    for name in ("m", "n", "m"):
+        await ask(store, Enqueue(name, Event("a"), 1.0))
+    assert await store.pending_counts() == {"m": 2, "n": 1}
+    assert [await store.pending_counts(name) for name in ("m", "o", "nobody")] == [{"m": 2}, {}, {}]
+    await ask(store, ClearPending("m", ["a"], 2.0))
+    assert [await store.pending_counts(), await store.pending_counts("m")] == [{"n": 1}, {}]
+
+
 async def test_clear_pending(store: Store) -> None:
     """Cleared rows wait no longer, and have no place among the consumed."""
     await add_machines(store, "m")

@@ -39,6 +39,9 @@ class Reads:
         self.asked = {"machine": machine, **asked}
         return [ROW]
 
+    async def pending_counts(self, machine: str | None = None) -> Mapping[str, int]:
+        return {"worker": 2}
+
     async def job(self, job_id: str) -> Job | None:
         return JOB if job_id == "j1" else None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -200,6 +201,24 @@ def test_events_are_listed_with_the_start_of_their_payload(smctl: Smctl) -> None
 
 
 @pytest.mark.parametrize(
+    ("at", "now", "shown"),
+    [
+        (1_700_000_000.0, 1_700_000_001.0, "2023-11-14 22:13:20"),
+        (0.0, 1_700_000_001.0, "2023-11-14 22:13:21"),
+        (1_700_000_000.0, None, "2023-11-14 22:13:20"),
+        (0.0, None, "-"),
+    ],
+)
+def test_an_event_without_a_time_of_its_own_is_shown_at_the_time_it_was_consumed(
+    smctl: Smctl, at: float, now: float | None, shown: str
+) -> None:
+    row = {**ROW, "at": at, "now": now, "payload": None, "id": ""}
+    smctl.server.reply("GET /v1/events", {"rows": [row], "next": None})
+    line = smctl("list-events").out.splitlines()[1]
+    assert re.split(" {2,}", line) == ["9", "worker", "new_job", "taken", "j1", shown, "-"]
+
+
+@pytest.mark.parametrize(
     ("command", "route", "table", "former"),
     [
         (
@@ -242,6 +261,14 @@ def test_histories_show_rows_and_keep_the_predecessor_s_json(
     assert result.out.splitlines() == table
     assert json.loads(smctl(command, "--format", "json").out) == [former]
     assert json.loads(smctl(command, "-o", "json").out) == whole
+
+
+@pytest.mark.parametrize(("command", "route"), [("transition-history", "/v1/history"), ("error-history", "/v1/errors")])
+def test_a_row_of_no_known_time_shows_none(smctl: Smctl, command: str, route: str) -> None:
+    """A send that reached nobody was never consumed."""
+    smctl.server.reply(f"GET {route}", {"rows": [{**ROW, "at": 0.0, "now": None}], "next": None})
+    assert smctl(command).out.splitlines()[1].endswith("  -")
+    assert json.loads(smctl(command, "--format", "json").out)[0]["timestamp"] is None
 
 
 def test_hours_count_back_from_now(smctl: Smctl) -> None:

@@ -12,7 +12,8 @@ from smd.http.app import ROUTES, Application
 from smd.jobs import NewJob
 from tests.unit.http_double import JOB, ROW, VIEW, Caller, SmallSupervisor
 
-PLAIN_VIEW = codec.loads(codec.dumps(VIEW.plain()))
+PLAIN_VIEW = codec.loads(codec.dumps(VIEW.plain(stored=2)))
+"""Two events wait for it in the store."""
 SHOWN_ROW = {
     "seq": 9, "consumed_no": 4, "at": 10.0, "now": 10.5, "type": "go", "from": "idle", "to": "busy",
     "disposition": "taken", "source": "cli", "job_id": None, "error": None, "machine": "worker",

@@ -154,6 +154,18 @@ def test_a_machine_s_log_file_stays_in_its_folder(name: str, expected: str) -> N
     assert "/" not in file_name(name)
 
 
+def test_a_new_log_is_not_for_others_to_read_and_an_old_one_keeps_its_mode(tmp_path: Path) -> None:
+    (tmp_path / "old.log").write_bytes(b"before\n")
+    (tmp_path / "old.log").chmod(0o664)
+    logs = MachineLogs(tmp_path)
+    for name in ("new", "old"):
+        logs.write(name, "info", "hello", 0.0)
+    assert (tmp_path / "new.log").stat().st_mode & 0o137 == 0
+    assert (tmp_path / "old.log").stat().st_mode & 0o777 == 0o664
+    assert logs.tail("old", 2)[0] == "before"
+    logs.close()
+
+
 def test_the_tail_of_a_log_is_its_last_lines(tmp_path: Path) -> None:
     logs = MachineLogs(tmp_path)
     for n in range(50):

@@ -37,6 +37,10 @@ ORDER BY priority, seq LIMIT ?;
 -- waiting_counts: How many events wait for each machine.
 SELECT machine, count(*) FROM journal WHERE consumed_no IS NULL AND disposition = 'queued' GROUP BY machine;
 
+-- waiting_count: The same for one machine.
+SELECT machine, count(*) FROM journal
+WHERE machine = ? AND consumed_no IS NULL AND disposition = 'queued' GROUP BY machine;
+
 -- last_seq: The largest number given out so far.
 SELECT coalesce(max(seq), 0) FROM journal;
 
