@@ -39,10 +39,12 @@ print(steps / (time.perf_counter() - began), model.n)
 def _steps_per_second(steps: int) -> float:
     command = [str(BIN / "python"), "-c", _PROGRAM, str(steps)]
     try:
-        told = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
+        done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
     except (subprocess.SubprocessError, OSError) as error:
         raise BenchError(f"cannot measure {_PACKAGE}: {error}") from error
-    rate, counted = told.split()
+    if done.returncode:
+        raise BenchError(f"cannot measure {_PACKAGE}: {done.stderr.strip()[-200:]}")
+    rate, counted = done.stdout.split()
     if int(counted) != steps:
         raise BenchError(f"cannot use the figures: {_PACKAGE} counted {counted}, not {steps}")
     return float(rate)

@@ -8,8 +8,8 @@ import sys
 from bench.daemon import HERE
 from bench.rows import BenchError
 
-_HOME = HERE / ".peer"
-BIN = _HOME / "venv" / "bin"
+_HOME = HERE / ".peer" / "venv"
+BIN = _HOME / "bin"
 
 
 def install(package: str) -> None:
@@ -19,11 +19,11 @@ def install(package: str) -> None:
         BenchError: it cannot be.
     """
     made = _HOME / package
-    if made.exists():
+    if made.exists() and (BIN / "python").exists():
         return
     try:
-        if not (BIN / "pip").is_file():
-            subprocess.run([sys.executable, "-m", "venv", str(BIN.parent)], check=True, capture_output=True)
+        if not (BIN / "python").exists():
+            subprocess.run([sys.executable, "-m", "venv", "--clear", str(_HOME)], check=True, capture_output=True)
         subprocess.run([str(BIN / "pip"), "install", "--quiet", package], check=True, capture_output=True, timeout=180)
         made.touch()
     except (subprocess.SubprocessError, OSError) as error:

@@ -65,6 +65,8 @@ def _daemon_status(session: Session) -> None:
         for noun in ("machines", "jobs"):
             counts = ", ".join(f"{count} {word}" for word, count in daemon[noun].items() if count)
             session.out.line(f"{noun}: {counts or 'none'}")
+        if not daemon.get("store", {}).get("writable", True):
+            session.out.line(f"store: {daemon['store']['reason']}")
         session.out.line()
     whole = {"daemon": daemon, "machines": machines}
     session.out.rows(machines, COLUMNS, whole=whole, key="name", nothing="no machines")

@@ -11,7 +11,7 @@ import pytest
 from smd.errors import NotFoundError, StoreError
 from smd.jobs import NewJob
 from smd.statechart.event import Event
-from smd.store.base import AddJob, Enqueue, PutChart, StaleVersion, Store
+from smd.store.base import AddJob, Enqueue, FindMachine, PutChart, StaleVersion, Store
 from smd.store.group import Done, GroupCommit, submitted
 from tests.store.units import Steps, add_machines, ask, asking, saving, took
 
@@ -33,9 +33,10 @@ def failing(error: BaseException) -> Steps:
 async def test_only_the_culprit_hears(store: Store, error: BaseException) -> None:
     """A unit that raises midway leaves nothing; its group mates are kept, whole, and numbered without gaps."""
     await add_machines(store, "m", "n")
-    first = store.submit(asking(saving([took()])))
-    bad = store.submit(failing(error))
-    last = store.submit(asking(saving([took()], name="n"), PutChart("good", b"x")))
+    with store.together():
+        first = store.submit(asking(saving([took()])))
+        bad = store.submit(failing(error))
+        last = store.submit(asking(saving([took()], name="n"), PutChart("good", b"x")))
     await asyncio.wait([first, bad, last])
     assert bad.exception() is error
     assert await store.chart("bad") is None
@@ -78,6 +79,7 @@ async def test_unit_that_takes_nothing(store: Store) -> None:
             raise ValueError(room)
 
     broken = store.submit(Broken(idle.recipe))
+    assert not broken.done()
     assert await store.submit(idle) is None
     assert idle.runs == 0
     with pytest.raises(ValueError, match="200"):
@@ -89,7 +91,8 @@ async def test_a_group_with_one_stale_record_keeps_the_others(store: Store) -> N
     names = [f"m{n}" for n in range(7)]
     await add_machines(store, *names)
     await ask(store, saving([took()], name="m3"))
-    futures = [store.submit(asking(saving([took()], name=name))) for name in names]
+    with store.together():
+        futures = [store.submit(asking(saving([took()], name=name))) for name in names]
     ends = await asyncio.gather(*futures, return_exceptions=True)
     assert [isinstance(end, StaleVersion) for end in ends] == [name == "m3" for name in names]
     assert {row.name: row.version for row in await store.machines()} == dict.fromkeys(names, 1)
@@ -225,6 +228,42 @@ async def test_what_answers_bring_forth_is_one_group() -> None:
     commit.end(1)
     assert [len(group) for group in commit.groups] == [1, 3, 3]
     commit.end(2)
+
+
+async def test_units_known_to_come_share_a_commit() -> None:
+    """Within `together` nothing begins, however idle the store is; the end of the outermost begins one group."""
+    commit = ByHand()
+    groups = GroupCommit(commit)
+    with groups.together():
+        submitted(groups.run, asking())
+        with groups.together():
+            submitted(groups.run, asking())
+        assert commit.groups == []
+    assert [len(group) for group in commit.groups] == [2]
+    commit.end(0)
+    with groups.together():
+        pass
+    assert len(commit.groups) == 1
+
+
+async def test_who_is_left_out_hears_after_run_and_before_the_close() -> None:
+    """A unit that takes nothing is told once its submitter has gone on; closing waits for that."""
+    groups = GroupCommit(ByHand())
+    heard: list[str] = []
+    groups.run(Steps(asking().recipe, events=0), lambda _value, _error: heard.append("left out"))
+    heard.append("submitted")
+    await groups.close()
+    assert heard == ["submitted", "left out"]
+
+
+async def test_a_group_s_machine_rows_are_written_before_any_operation_that_may_look_at_them(store: Store) -> None:
+    """Two units of one group: what the first saved is what the second finds."""
+    await add_machines(store, "m")
+    with store.together():
+        first = store.submit(asking(saving([took()])))
+        second = store.submit(asking(FindMachine("m")))
+    await first
+    assert [row.version for row in await second] == [1]
 
 
 async def test_a_unit_that_begins_may_queue_another() -> None:

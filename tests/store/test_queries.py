@@ -104,7 +104,31 @@ async def test_an_older_store_keeps_its_jobs_and_machines(tmp_path: Path) -> Non
         await store.close()
     database = sqlite3.connect(path)
     assert database.execute("SELECT * FROM job_attempts").fetchall() == [(2, 1, 1, "m", 3.0, None, None, None)]
+    assert database.execute("SELECT * FROM sqlite_sequence").fetchall() == [("jobs", 4)]
     database.close()
+
+
+async def test_tables_made_anew_are_as_they_were(tmp_path: Path) -> None:
+    """The fourth step repeats the whole schema of three tables: nothing but the way rules are written may differ."""
+    described = []
+    for count in (3, 4):
+        folder = tmp_path / str(count)
+        folder.mkdir()
+        for file in list(migrations().values())[:count]:
+            (folder / file.name).write_text(file.read_text())
+        database = sqlite3.connect(":memory:", isolation_level=None)
+        migrate(database, Path(":memory:"), folder)
+        found: list[Any] = []
+        for table in ("machines", "jobs", "job_attempts"):
+            found += database.execute("SELECT * FROM pragma_table_xinfo(?)", (table,)).fetchall()
+            found += database.execute(
+                'SELECT i.name, i."unique", i.origin, i.partial, c.* FROM pragma_index_list(?) AS i,'
+                " pragma_index_xinfo(i.name) AS c ORDER BY i.name, c.seqno",
+                (table,),
+            ).fetchall()
+        described.append(found)
+        database.close()
+    assert described[0] == described[1]
 
 
 async def test_queries_say_what_they_are_for() -> None:

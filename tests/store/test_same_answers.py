@@ -146,7 +146,8 @@ async def told(store: Store, batches: list[list[Callable[[], Recipe]]]) -> list[
     try:
         heard: list[Any] = []
         for batch in batches:
-            futures = [store.submit(Steps(recipe)) for recipe in batch]
+            with store.together():
+                futures = [store.submit(Steps(recipe)) for recipe in batch]
             heard += await asyncio.gather(*futures, return_exceptions=True)
         heard += [await store.machines(), await store.events(limit=-1), await store.pending_counts()]
         heard += [await store.jobs(limit=-1), await store.job_counts(), await store.events(changed=True, since=3.0)]

@@ -163,6 +163,20 @@ async def test_damaged_file_is_told(tmp_path: Path, sqlite: SqliteStore) -> None
     assert "the file is damaged" in await opening(path)
 
 
+async def test_nobody_else_reads_a_new_store_and_an_old_one_keeps_its_mode(tmp_path: Path) -> None:
+    """Also the log and its index; also when the name is a link to a file that is not there yet."""
+    folder = tmp_path / "new"
+    folder.mkdir()
+    (tmp_path / "link.db").symlink_to(folder / "smd.db")
+    store = SqliteStore(tmp_path / "link.db")
+    await store.open()
+    modes = {file.name: file.stat().st_mode & 0o137 for file in folder.iterdir()}
+    assert modes == dict.fromkeys(("smd.db", "smd.db-wal", "smd.db-shm", "smd.db.lock"), 0)
+    (folder / "smd.db").chmod(0o664)
+    await (await reopened(store, folder / "smd.db")).close()
+    assert (folder / "smd.db").stat().st_mode & 0o777 == 0o664
+
+
 async def test_unwritable_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A folder in which no file can be made is told in words."""
 
@@ -215,8 +229,9 @@ async def test_full_database_heals(tmp_path: Path, sqlite: SqliteStore) -> None:
     assert sqlite._writer is not None
     (pages,) = await sqlite._writer.execute_fetchall("PRAGMA page_count")
     await sqlite._writer.execute_fetchall(f"PRAGMA max_page_count = {pages[0] + 5}")
-    big = sqlite.submit(asking(saving([took()], snapshot=bytes(100_000))))
-    small = sqlite.submit(asking(saving([took()], name="n", sends=[sending("m")])))
+    with sqlite.together():
+        big = sqlite.submit(asking(saving([took()], snapshot=bytes(100_000))))
+        small = sqlite.submit(asking(saving([took()], name="n", sends=[sending("m")])))
     with pytest.raises(StoreError, match="the disk is full") as refused:
         await big
     assert refused.value.code == "store_unavailable"
@@ -240,19 +255,29 @@ async def write():
     store = SqliteStore(Path(sys.argv[1]))
     await store.open()
     await add_machines(store, "m")
-    kept, refused = [], []
+    kept, refused, heard, well = [], [], [], asyncio.Event()
+
+    def listen(error):
+        heard.append(error and [error.code, error.message, error.hint])
+        if error is None:
+            well.set()
+
+    store.trouble.listener = listen
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (900_000, hard))
     while len(refused) < 3:
         try:
             kept.append((await ask(store, Enqueue("m", Event("e", "x" * 9000), 1.0)))[0])
         except StoreError as error:
-            refused.append([error.code, str(error)])
+            refused.append([error.code, error.message, error.hint])
+            assert store.trouble.error is not None
     resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     kept.append((await ask(store, Enqueue("m", Event("e", "x"), 1.0)))[0])
     rows = [seq for seq, _ in await store.pending("m")]
+    await well.wait()
+    assert store.trouble.error is None
     await store.close()
-    print(json.dumps([kept, rows, refused]))
+    print(json.dumps([kept, rows, refused, heard]))
 
 asyncio.run(write())
 """
@@ -264,12 +289,17 @@ async def test_failing_disk_heals(tmp_path: Path) -> None:
     program = [sys.executable, "-c", _LIMITED, str(tmp_path / "smd.db")]
     done = await asyncio.to_thread(subprocess.run, program, capture_output=True, text=True, cwd=ROOT, check=False)
     assert done.stderr == ""
-    kept, rows, refused = json.loads(done.stdout)
+    kept, rows, refused, heard = json.loads(done.stdout)
     assert kept == rows == list(range(1, len(kept) + 1))
     assert len(kept) > 10
-    for code, text in refused:
+    for code, text, hint in refused:
         assert code == "outcome_unknown"
         assert "the disk reports an I/O error (SQLITE_IOERR" in text
+        assert "send it again with its id; look into the kernel's log" in hint
+    assert heard[1:] == [None]
+    assert heard[0][0] == "store_unavailable"
+    assert refused[0][1].startswith(heard[0][1])
+    assert heard[0][2].startswith("look into the kernel's log")
 
 
 async def test_failed_commit_is_told_truly() -> None:

@@ -53,6 +53,19 @@ async def test_the_returned_text_is_the_event_and_the_changes_are_the_patch(tmp_
     assert after(call, outcome) == {"a": {"b": 2, "c": 2}, "t": [1, "x"]}
 
 
+async def test_an_action_that_does_not_call_its_base_class_has_its_logger(tmp_path: Path) -> None:
+    (tmp_path / "quiet_action.py").write_text(
+        "from smd.actions.custom import BaseAction\n"
+        "class QuietAction(BaseAction):\n"
+        "    def __init__(self, config):\n"
+        "        self.mine = config\n"
+        "    def execute(self, context):\n"
+        "        context['name'] = self.logger.name.rpartition('.')[2]\n"
+    )
+    outcome = await perform_custom(call_of("quiet", tmp_path), CustomActions([tmp_path]))
+    assert outcome.patch == (("set", ("name",), "QuietAction"),)
+
+
 @BOTH
 @pytest.mark.parametrize("returned", ["None", "''", "False", "0", "{}"])
 async def test_nothing_returned_is_no_event(tmp_path: Path, define: str, returned: str) -> None:
