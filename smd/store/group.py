@@ -68,9 +68,12 @@ class GroupCommit:
         try:
             yield
         finally:
-            self._held -= 1
-            if self._queue:
-                self._start()
+            self._let_go()
+
+    def _let_go(self) -> None:
+        self._held -= 1
+        if self._queue:
+            self._start()
 
     def refuse(self) -> None:
         """Take no more units."""
@@ -131,9 +134,12 @@ class GroupCommit:
         self._tell(zip(group, ends, strict=True))
 
     def _tell(self, ends: Iterable[tuple[Ended, Done]]) -> None:
-        with self.together():
+        self._held += 1
+        try:
             for ended, (value, error) in ends:
                 _tell_one(ended, value, error)
+        finally:
+            self._let_go()
         if self._is_quiet():
             for quiet in self._quiet:
                 settle(quiet, None, None)
