@@ -48,6 +48,7 @@ def set_up(level: str, form: str) -> None:
     )
     logging.basicConfig(handlers=[_Passing()], level=number, force=True)
     logging.captureWarnings(capture=True)
+    logging.getLogger("aiosqlite").setLevel(logging.INFO)  # else two lines for each commit
 
 
 def _console() -> structlog.dev.ConsoleRenderer:
