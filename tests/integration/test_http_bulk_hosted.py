@@ -83,6 +83,28 @@ async def test_events_of_many_machines_reach_each_in_their_order(tmp_path: Path,
 
 
 @pytest.mark.asyncio
+async def test_an_idle_store_writes_a_burst_for_several_machines_in_one_commit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with hosting(tmp_path / "smd.db") as host:
+        names = [await host.add(LOG, f"log{k}") for k in range(4)]
+        await host.quiet()
+        groups: Any = host.store
+        commit = groups._groups._commit
+        sizes: list[int] = []
+
+        def counted(units: Any, ended: Any) -> None:
+            sizes.append(len(units))
+            commit(units, ended)
+
+        monkeypatch.setattr(groups._groups, "_commit", counted)
+        told: list[Any] = []
+        host.supervisor.post_many([(name, Event("note", {"n": 1}), told.append) for name in names])
+        await host.quiet()
+        assert (sizes, len(told)) == ([4], 4)
+
+
+@pytest.mark.asyncio
 async def test_more_events_than_an_inbox_holds_are_all_taken(tmp_path: Path) -> None:
     async with hosting(tmp_path / "smd.db") as host:
         name = await host.add(LOG)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -125,6 +127,24 @@ async def test_timers_fire_once_in_order_and_can_be_moved_and_disarmed() -> None
         clock.advance(1.0)
     assert fired == [("early", 3.0), ("moved", 5.0), ("late", 9.0)]
     assert len(timers) == 0
+
+
+@pytest.mark.asyncio
+async def test_timers_that_are_due_at_once_fire_together() -> None:
+    clock, told = ManualClock(0.0), []
+
+    @contextmanager
+    def together() -> Iterator[None]:
+        told.append("(")
+        yield
+        told.append(")")
+
+    timers = Timers(clock, told.append, together)
+    for name, due in (("a", 1.0), ("b", 1.0), ("c", 2.0)):
+        timers.set(name, due)
+    clock.advance(1.0)
+    clock.advance(1.0)
+    assert "".join(told) == "(ab)(c)"
 
 
 def test_moving_one_timer_for_ever_does_not_grow_anything() -> None:
