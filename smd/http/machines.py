@@ -6,10 +6,12 @@ import asyncio
 from collections.abc import AsyncGenerator
 from typing import Any
 
+from smd.errors import NotFoundError, StoreError
 from smd.http.bodies import MachineBody, Nothing, PauseBody
 from smd.http.call import Call, Endpoint, flag, gone, number
 from smd.http.ports import Notice, Supervisor
 from smd.http.replies import Reply, Stream
+from smd.runtime.answers import MachineView
 
 _LOG_LINES = 100
 _LOG_MOST = 10_000
@@ -24,6 +26,18 @@ async def shown(supervisor: Supervisor, name: str) -> dict[str, Any]:
     supervisor.view(name)  # an unknown name is no question for the store
     stored = await supervisor.store.pending_counts(name)
     return supervisor.view(name).plain(stored.get(name, 0))
+
+
+async def done(supervisor: Supervisor, view: MachineView) -> dict[str, Any]:
+    """A machine after something was done to it, which is told even if the machine cannot be looked at once more.
+
+    Args:
+        view: as it was then, without what waits in the store.
+    """
+    try:
+        return await shown(supervisor, view.name)
+    except (StoreError, NotFoundError):  # the store cannot be read, or somebody has removed the machine meanwhile
+        return view.plain()
 
 
 async def list_machines(call: Call) -> Reply:
@@ -50,7 +64,7 @@ async def add_machine(call: Call) -> Reply:
     view = await call.supervisor.add(
         path=body.path, text=body.yaml, name=body.name, context=body.context, start=body.start
     )
-    return Reply(await shown(call.supervisor, view.name), 201)
+    return Reply(await done(call.supervisor, view), 201)
 
 
 async def remove_machine(call: Call) -> Reply:
@@ -62,8 +76,7 @@ async def remove_machine(call: Call) -> Reply:
 async def pause(call: Call) -> Reply:
     """Hold a machine still."""
     body = await call.read(PauseBody)
-    await call.supervisor.pause(call.name, now=body.now)
-    return Reply(await shown(call.supervisor, call.name))
+    return Reply(await done(call.supervisor, await call.supervisor.pause(call.name, now=body.now)))
 
 
 def verb(name: str) -> Endpoint:
@@ -71,8 +84,7 @@ def verb(name: str) -> Endpoint:
 
     async def endpoint(call: Call) -> Reply:
         await call.read(Nothing)
-        await getattr(call.supervisor, name)(call.name)
-        return Reply(await shown(call.supervisor, call.name))
+        return Reply(await done(call.supervisor, await getattr(call.supervisor, name)(call.name)))
 
     return endpoint
 

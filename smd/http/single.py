@@ -10,7 +10,7 @@ from smd import codec
 from smd.errors import RequestError, SmdError
 from smd.http.bodies import BODY_LIMIT, read_event, read_json, word
 from smd.http.call import Context, number, read_body, read_query, unless_gone
-from smd.http.machines import shown
+from smd.http.machines import done
 from smd.http.ports import Supervisor
 from smd.http.replies import Receive, Scope, error_body
 from smd.runtime.answers import Answer
@@ -92,8 +92,8 @@ async def _post_and_wait(
             answer = await _posted(supervisor, machine, event, size)
             plain = answer.plain()
             if until == "settled" and answer.disposition != "queued":
-                await unless_gone(receive, supervisor.settled(machine, None))
-                plain["settled"] = await shown(supervisor, machine)
+                view = await unless_gone(receive, supervisor.settled(machine, None))
+                plain["settled"] = await done(supervisor, view)
     except TimeoutError:
         return 408, codec.dumps(_timed_out(until, plain))
     return status_of(answer), codec.dumps(plain)

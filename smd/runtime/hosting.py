@@ -84,6 +84,7 @@ class Hosting:
         supervisor.timers.set(machine.name, None)
         supervisor.queue.forget(machine)
         supervisor.restarts.forget(machine.name)
+        self._pauses.pop(machine.name, None)
         supervisor.queue.released()
         reports.terminated(supervisor, machine)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from smd.errors import StoreError
 from smd.http.access import Access, Peer
 from smd.http.app import Application
 from smd.runtime.units import ask_one
@@ -71,6 +72,23 @@ async def test_the_answer_of_a_verb_counts_what_waits(tmp_path: Path) -> None:
         await host.supervisor.pause(name)
         await sent(host, name, 2)
         assert (await call("POST", f"/v1/machines/{name}/stop")).json["pending"] == 2
+
+
+async def test_what_was_done_is_answered_as_done_though_the_store_cannot_be_read(tmp_path: Path) -> None:
+    class Unread(SqliteStore):
+        async def pending_counts(self, machine: str | None = None) -> dict[str, int]:
+            if machine is not None:
+                raise StoreError("cannot read: broken")
+            return await super().pending_counts()
+
+    async with hosting(Unread(tmp_path / "smd.db")) as host:
+        call = caller(host.supervisor)
+        name = await host.add(COUNTER)
+        reply = await call("POST", f"/v1/machines/{name}/events?wait=settled", {"type": "tick"})
+        assert (reply.status, reply.json["disposition"], reply.json["settled"]["pending"]) == (200, "taken", 0)
+        for verb in ("pause", "resume", "stop"):
+            assert (await call("POST", f"/v1/machines/{name}/{verb}")).status == 200
+        assert (await call("GET", f"/v1/machines/{name}")).status == 503
 
 
 async def test_a_row_of_the_store_that_is_also_in_memory_counts_once(tmp_path: Path) -> None:
