@@ -371,6 +371,7 @@ class Store(StoreQueries, Protocol):
     store_id: str
     """Made once when the store is created; part of every action key."""
     trouble: Trouble
+    """Why it cannot write, while it cannot."""
 
     async def open(self) -> None:
         """Open, migrate, lock; StoreError: locked by another daemon, newer version, unreadable, unwritable."""
