@@ -1,7 +1,7 @@
 """What a job with an action between claim and completion costs by itself: no engine, only its commit and its threads.
 
-On smd's own tables, each job is one commit (the machine's row, the job before, this job, its attempt, two rows of the
-journal) in a thread that writes, told to an event loop, handed to a thread that acts, and told to the loop again.
+On smd's own tables, each job is one commit (the machine's row, the job before, this job, two rows of the journal) in a
+thread that writes, told to an event loop, handed to a thread that acts, and told to the loop again.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ _MACHINE = """INSERT INTO machines (name, life, chart, status, version, label, l
 _ADD = "INSERT INTO jobs (job_id, job_type, data, created_at) VALUES (hex(randomblob(16)), 'task', ?, ?)"
 _SAVE = "UPDATE machines SET version = ?, snapshot = ? WHERE name = 'm' AND version = ?"
 _END = "UPDATE jobs SET status = 'completed', completed_at = 1.0 WHERE number = ? AND status = 'running'"
-_CLAIM = "UPDATE jobs SET status = 'running', holder = 'm', epoch = 1 WHERE number = ? AND status = 'available'"
-_ATTEMPT = "INSERT INTO job_attempts (number, epoch, attempt, holder, started_at) VALUES (?, 1, 1, 'm', 1.0)"
+_CLAIM = """UPDATE jobs SET status = 'running', holder = 'm', epoch = 1, attempt = 1, started_at = 1.0
+    WHERE number = ? AND status = 'available'"""
 _JOURNAL = many("insert_row", 2)[2]
 _DETAIL = "x" * 500
 _CHECKPOINT_EVERY = 100
@@ -60,7 +60,6 @@ def _commit(base: sqlite3.Connection, job: int) -> None:
     base.execute(_SAVE, (job, b"%01100d" % job, job - 1))
     base.execute(_END, (job - 1,))
     base.execute(_CLAIM, (job,))
-    base.execute(_ATTEMPT, (job,))
     base.execute(_JOURNAL, (*_row(2 * job, _DETAIL), *_row(2 * job + 1, None)))
     base.execute("COMMIT")
     if not job % _CHECKPOINT_EVERY:

@@ -44,7 +44,6 @@ def claim_job(transaction: Transaction, operation: ClaimJob) -> Job | None:
         return None
     job = job_row(claimed[0])
     transaction.leasing.changed(job)
-    transaction.execute(SQL["begin_attempt"], (job.number, job.epoch, job.attempt, job.holder, operation.now))
     return job
 
 
@@ -68,22 +67,17 @@ def settle_job(transaction: Transaction, operation: SettleJob) -> Job | None:
         return None
     job = job_row(ended[0])
     leasing.changed(job)
-    _end_attempt(transaction, job, operation.now, operation.status, operation.error)
     return job
 
 
 def _release(transaction: Transaction, job_id: str, epoch: int | None, now: float) -> Job | None:
+    transaction.execute(SQL["keep_attempt"], (now, RELEASED, job_id, epoch))
     released = transaction.execute(SQL["release_job"], (job_id, epoch)).fetchall()
     if not released:
         return None
     job = job_row(released[0])
     transaction.leasing.freed(job)
-    _end_attempt(transaction, job, now, RELEASED, None)
     return job
-
-
-def _end_attempt(transaction: Transaction, job: Job, now: float, outcome: str, error: str | None) -> None:
-    transaction.execute(SQL["end_attempt"], (now, outcome, error, job.number, job.epoch))
 
 
 def release_jobs(transaction: Transaction, operation: ReleaseJobs) -> int:

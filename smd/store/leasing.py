@@ -46,7 +46,6 @@ FEW_LEASES = 3
 
 _LEASE = SQL["write_lease"]
 _LEASES = many("write_leases", MOST_LEASES)
-_ATTEMPTS = many("write_attempts", MOST_LEASES)
 _RUNNING = JobStatus.RUNNING.value
 _new = tuple.__new__  # half the cost of calling the class
 
@@ -216,21 +215,16 @@ class Leasing:
 
     def _write(self, given: list[_Lease]) -> None:
         leases: list[Row] = []
-        attempts: list[Row] = []
         for old_status, old_epoch, job in given:
             (number, _, _, _, _, _, result, _, status, _, started_at, completed_at, error, _, holder, epoch,
              attempt) = job  # fmt: skip
             text = None if result is None else encoded(result)
             leases.append((number, epoch, status, holder, attempt, started_at, completed_at, text, error, old_status,
                            old_epoch))  # fmt: skip
-            ended = status if status != _RUNNING else None
-            if ended is None:
+            if status == _RUNNING:
                 self._held[job.job_id] = job
-            attempts.append((number, epoch, attempt, holder, started_at, completed_at, ended, error))
         if self._changed(leases) != len(given):
             raise StoreError("cannot write jobs: one of them is no longer as it was read", code="stale_jobs")
-        attempts = padded(attempts)
-        self._execute(_ATTEMPTS[len(attempts)], tuple(chain.from_iterable(attempts)))
 
     def _changed(self, leases: list[Row]) -> int:
         if len(leases) <= FEW_LEASES:

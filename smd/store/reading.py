@@ -16,8 +16,10 @@ from smd.store.sql import SQL, padded
 T = TypeVar("T")
 Columns = Sequence[Any]
 Values = Sequence[Any] | Mapping[str, Any]
-_ENDED = "status NOT IN ('available', 'running')"
-_INDEXES = {"available": "jobs_next", "running": "jobs_running"} | dict.fromkeys(ENDS, "jobs_ended")
+_BY_INDEX: dict[str, str] = {str(status): SQL["ended_jobs"] for status in ENDS} | {
+    str(status): SQL["jobs_at"].replace("/*status*/'running'", f"'{status}'")
+    for status in (JobStatus.AVAILABLE, JobStatus.RUNNING)
+}
 """Where jobs of a status are found. A partial index serves only a statement that repeats its condition as text."""
 _MOST = 2**63 - 1
 _WAITS = "consumed_no IS NULL AND disposition = 'queued'"
@@ -98,23 +100,20 @@ class Reading(ABC):
         """See base.StoreQueries."""
         # Most jobs are completed, so the newest of those are soon found; of others there may be few among very many.
         scanned = status is None or (status == JobStatus.COMPLETED and job_type is None)
-        index = None if scanned else _INDEXES.get(str(status))
-        wanted = _Conditions("number", f"jobs INDEXED BY {index}") if index else _Conditions(SQL["job_columns"], "jobs")
-        if index:
-            wanted.when(index == "jobs_ended", _ENDED)
-            wanted.when(True, f"status = '{status}'")
-        else:
-            wanted.equal("status", status)
+        found = None if scanned else _BY_INDEX.get(str(status))
+        wanted = _Conditions("number", f"({found})") if found else _Conditions(SQL["job_columns"], "jobs")
+        wanted.equal("status", status)
         wanted.equal("job_type", job_type)
         wanted.given("number < ?", before)
         sql, values = wanted.newest_first("number", limit)
-        return await self.rows(SQL["numbered_jobs"].replace("/*numbers*/", sql) if index else sql, values, job_row)
+        return await self.rows(SQL["numbered_jobs"].replace("/*numbers*/", sql) if found else sql, values, job_row)
 
     async def job_counts(self) -> dict[str, dict[str, int]]:
         """See base.StoreQueries."""
         counts: dict[str, dict[str, int]] = {}
         for job_type, status, number in await self.rows(SQL["job_counts"], (), tuple):
-            counts.setdefault(job_type, {})[status] = number
+            of_type = counts.setdefault(job_type, {})
+            of_type[status] = of_type.get(status, 0) + number
         return counts
 
 

@@ -1,7 +1,7 @@
 """The SQL of the store, kept in files: numbered migrations, and named queries of one purpose each.
 
 A query reads `-- name: purpose`, then its text up to a semicolon at the end of a line. `/*@name*/` stands for the
-text of another query (a list of columns); `/*list*/` is filled by `with_list`.
+text of another query (a list of columns, a table); `/*list*/` is filled by `with_list`.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def read_queries(folder: Path = FOLDER) -> dict[str, Query]:
 
 
 def _included(text: str, found: dict[str, Query]) -> str:
-    return _INCLUDED.sub(lambda match: found[match[1]].text, text)
+    return _INCLUDED.sub(lambda match: _included(found[match[1]].text, found), text)
 
 
 QUERIES = read_queries()

@@ -24,53 +24,59 @@ WHERE job_id = :job_id AND status = 'available'
   AND (:job_type IS NULL OR job_type = :job_type)
   AND (:machine_type IS NULL OR machine_type IS NULL OR machine_type = :machine_type);
 
--- next_job: The next job of all. Of each kind (job type and machine type) the first, then the first of these.
+-- open_kinds: Of which job types and machine types there are jobs that have not ended; a jump in the index for each.
 WITH RECURSIVE types (job_type) AS (
-    SELECT min(job_type) FROM jobs INDEXED BY jobs_next WHERE status = 'available'
+    SELECT min(job_type) FROM jobs INDEXED BY jobs_open WHERE status = 'available' OR status = 'running'
     UNION ALL
-    SELECT (SELECT min(job_type) FROM jobs INDEXED BY jobs_next
-            WHERE status = 'available' AND job_type > types.job_type)
+    SELECT (SELECT min(job_type) FROM jobs INDEXED BY jobs_open
+            WHERE (status = 'available' OR status = 'running') AND job_type > types.job_type)
     FROM types WHERE types.job_type IS NOT NULL
 ), kinds (job_type, machine_type) AS (
-    SELECT job_type, (SELECT min(machine_type) FROM jobs INDEXED BY jobs_next
-                      WHERE status = 'available' AND job_type = types.job_type AND machine_type >= '')
+    SELECT job_type, (SELECT min(machine_type) FROM jobs INDEXED BY jobs_open
+                      WHERE (status = 'available' OR status = 'running')
+                        AND job_type = types.job_type AND machine_type >= '')
     FROM types WHERE types.job_type IS NOT NULL
     UNION ALL
-    SELECT job_type, (SELECT min(machine_type) FROM jobs INDEXED BY jobs_next
-                      WHERE status = 'available' AND job_type = kinds.job_type AND machine_type > kinds.machine_type)
+    SELECT job_type, (SELECT min(machine_type) FROM jobs INDEXED BY jobs_open
+                      WHERE (status = 'available' OR status = 'running')
+                        AND job_type = kinds.job_type AND machine_type > kinds.machine_type)
     FROM kinds WHERE kinds.machine_type IS NOT NULL
 )
-SELECT jobs.number FROM kinds CROSS JOIN jobs ON jobs.number IN (
-    SELECT number FROM jobs INDEXED BY jobs_next
+SELECT job_type, machine_type FROM kinds;
+
+-- next_job: The next job of all. Of each kind the first, then the first of these.
+SELECT jobs.number FROM (/*@open_kinds*/) AS kinds CROSS JOIN jobs ON jobs.number IN (
+    SELECT number FROM jobs INDEXED BY jobs_open
     WHERE status = 'available' AND job_type = kinds.job_type AND machine_type IS kinds.machine_type
     ORDER BY priority, created_at, number LIMIT :limit
 ) ORDER BY jobs.priority, jobs.created_at, jobs.number LIMIT :limit;
 
 -- next_of_type: The next job of a type. The list of machine types ends in NULL, for jobs that have none.
 WITH RECURSIVE kinds (machine_type) AS (
-    SELECT min(machine_type) FROM jobs INDEXED BY jobs_next
-    WHERE status = 'available' AND job_type = :job_type AND machine_type >= ''
+    SELECT min(machine_type) FROM jobs INDEXED BY jobs_open
+    WHERE (status = 'available' OR status = 'running') AND job_type = :job_type AND machine_type >= ''
     UNION ALL
-    SELECT (SELECT min(machine_type) FROM jobs INDEXED BY jobs_next
-            WHERE status = 'available' AND job_type = :job_type AND machine_type > kinds.machine_type)
+    SELECT (SELECT min(machine_type) FROM jobs INDEXED BY jobs_open
+            WHERE (status = 'available' OR status = 'running')
+              AND job_type = :job_type AND machine_type > kinds.machine_type)
     FROM kinds WHERE kinds.machine_type IS NOT NULL
 )
 SELECT jobs.number FROM kinds CROSS JOIN jobs ON jobs.number IN (
-    SELECT number FROM jobs INDEXED BY jobs_next
+    SELECT number FROM jobs INDEXED BY jobs_open
     WHERE status = 'available' AND job_type = :job_type AND machine_type IS kinds.machine_type
     ORDER BY priority, created_at, number LIMIT :limit
 ) ORDER BY jobs.priority, jobs.created_at, jobs.number LIMIT :limit;
 
 -- next_for_machine_type: The next job for a machine type or for any.
 WITH RECURSIVE types (job_type) AS (
-    SELECT min(job_type) FROM jobs INDEXED BY jobs_next WHERE status = 'available'
+    SELECT min(job_type) FROM jobs INDEXED BY jobs_open WHERE status = 'available' OR status = 'running'
     UNION ALL
-    SELECT (SELECT min(job_type) FROM jobs INDEXED BY jobs_next
-            WHERE status = 'available' AND job_type > types.job_type)
+    SELECT (SELECT min(job_type) FROM jobs INDEXED BY jobs_open
+            WHERE (status = 'available' OR status = 'running') AND job_type > types.job_type)
     FROM types WHERE types.job_type IS NOT NULL
 )
 SELECT jobs.number FROM types CROSS JOIN (VALUES (NULL), (:machine_type)) AS kinds CROSS JOIN jobs ON jobs.number IN (
-    SELECT number FROM jobs INDEXED BY jobs_next
+    SELECT number FROM jobs INDEXED BY jobs_open
     WHERE status = 'available' AND job_type = types.job_type AND machine_type IS kinds.column1
     ORDER BY priority, created_at, number LIMIT :limit
 ) ORDER BY jobs.priority, jobs.created_at, jobs.number LIMIT :limit;
@@ -78,11 +84,11 @@ SELECT jobs.number FROM types CROSS JOIN (VALUES (NULL), (:machine_type)) AS kin
 -- next_of_both: The next job of a type for a machine type or for any.
 SELECT number FROM (
     SELECT * FROM (
-        SELECT number, priority, created_at FROM jobs INDEXED BY jobs_next
+        SELECT number, priority, created_at FROM jobs INDEXED BY jobs_open
         WHERE status = 'available' AND job_type = :job_type AND machine_type IS NULL
         ORDER BY priority, created_at, number LIMIT :limit
     ) UNION ALL SELECT * FROM (
-        SELECT number, priority, created_at FROM jobs INDEXED BY jobs_next
+        SELECT number, priority, created_at FROM jobs INDEXED BY jobs_open
         WHERE status = 'available' AND job_type = :job_type AND machine_type = :machine_type
         ORDER BY priority, created_at, number LIMIT :limit
     )
@@ -105,18 +111,10 @@ FROM (VALUES
 ) AS lease
 WHERE jobs.number = lease.column1 AND jobs.status = lease.column10 AND jobs.epoch = lease.column11;
 
--- write_attempts: Note claims in the history of their jobs, ended or not (the line of values is repeated).
-INSERT INTO job_attempts (number, epoch, attempt, holder, started_at, ended_at, outcome, error) VALUES
-(?, ?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT (number, epoch) DO UPDATE
-SET ended_at = excluded.ended_at, outcome = excluded.outcome, error = excluded.error
-WHERE ended_at IS NULL;
-
--- begin_attempt: Note a claim in the history of the job.
-INSERT INTO job_attempts (number, epoch, attempt, holder, started_at) VALUES (?, ?, ?, ?, ?);
-
--- end_attempt: Note how a claim ended.
-UPDATE job_attempts SET ended_at = ?, outcome = ?, error = ? WHERE number = ? AND epoch = ? AND ended_at IS NULL;
+-- keep_attempt: Keep what the row of a running job tells of its attempt, before it no longer does.
+INSERT INTO past_attempts (number, epoch, attempt, holder, started_at, ended_at, outcome)
+SELECT number, epoch, attempt, holder, started_at, ?, ? FROM jobs
+WHERE job_id = ? AND status = 'running' AND epoch = coalesce(?, epoch);
 
 -- end_job: End a running job for the holder of its lease.
 UPDATE jobs SET status = ?, result = ?, error = ?, completed_at = ?
@@ -133,11 +131,19 @@ UPDATE jobs SET status = 'available', holder = NULL, started_at = NULL, attempt 
 WHERE job_id = ? AND status = 'running' AND epoch = coalesce(?, epoch)
 RETURNING /*@job_columns*/;
 
+-- jobs_at: The jobs of a status that is not an end, by the index.
+SELECT number, jobs.job_type, status, job_id, epoch, holder
+FROM (/*@open_kinds*/) AS kinds CROSS JOIN jobs INDEXED BY jobs_open
+ON jobs.job_type = kinds.job_type AND jobs.machine_type IS kinds.machine_type AND status = /*status*/'running';
+
 -- running_jobs: Who holds which job by which lease.
-SELECT job_id, epoch FROM jobs WHERE status = 'running';
+SELECT job_id, epoch FROM (/*@jobs_at*/);
 
 -- held_jobs: What one machine holds.
-SELECT job_id, epoch FROM jobs WHERE status = 'running' AND holder = ?;
+SELECT job_id, epoch FROM (/*@jobs_at*/) WHERE holder = ?;
+
+-- ended_jobs: The jobs that have ended, by the index.
+SELECT number, job_type, status FROM jobs INDEXED BY jobs_ended WHERE status NOT IN ('available', 'running');
 
 -- numbered_jobs: Jobs of the numbers that the inner query finds, newest first.
 SELECT /*@job_columns*/ FROM jobs WHERE number IN (/*numbers*/) ORDER BY number DESC;
@@ -145,10 +151,9 @@ SELECT /*@job_columns*/ FROM jobs WHERE number IN (/*numbers*/) ORDER BY number 
 -- job_states: Where some jobs stand.
 SELECT job_id, status FROM jobs WHERE job_id IN (/*list*/);
 
--- job_counts: How many jobs of each type stand where.
-SELECT job_type, 'available', count(*) FROM jobs INDEXED BY jobs_next WHERE status = 'available' GROUP BY job_type
-UNION ALL
-SELECT job_type, 'running', count(*) FROM jobs INDEXED BY jobs_running WHERE status = 'running' GROUP BY job_type
+-- job_counts: How many jobs of each type stand where; open ones by machine type too, for so the index has them.
+SELECT job_type, status, count(*) FROM jobs INDEXED BY jobs_open WHERE status = 'available' OR status = 'running'
+GROUP BY job_type, machine_type, status
 UNION ALL
 SELECT job_type, status, count(*) FROM jobs INDEXED BY jobs_ended
 WHERE status NOT IN ('available', 'running') GROUP BY status, job_type;
