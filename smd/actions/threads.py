@@ -293,8 +293,10 @@ class OwnThread(Generic[T]):
 
     def tell(self, receive: Callable[..., None], *arguments: Any) -> None:
         """For the work: call something on the loop that waits for it, if that is still there."""
-        with contextlib.suppress(RuntimeError):  # the daemon has gone down meanwhile
+        try:
             self._home.call_soon_threadsafe(receive, *arguments)
+        except RuntimeError:
+            return  # the daemon has gone down meanwhile
 
     def _main(self, worker: _Worker) -> Callable[[], None] | None:
         self._worker = worker

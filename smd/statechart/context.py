@@ -122,12 +122,11 @@ def same(one: Any, other: Any) -> bool:
     """Equal, and of the same types all the way down: 1, 1.0 and true are three values."""
     if one is other:
         return True
-    if type(one) is not type(other):
+    kind = type(one)
+    if kind is not type(other):
         return False
-    if isinstance(one, dict):
-        return one.keys() == other.keys() and all(
-            value is other[key] or same(value, other[key]) for key, value in one.items()
-        )
-    if isinstance(one, list):
+    if kind is dict:
+        return one.keys() == other.keys() and all(map(same, one.values(), map(other.__getitem__, one)))
+    if kind is list:
         return len(one) == len(other) and all(map(same, one, other))
-    return repr(one) == repr(other) if isinstance(one, float) else bool(one == other)
+    return repr(one) == repr(other) if kind is float else bool(one == other)
