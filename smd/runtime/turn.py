@@ -180,10 +180,11 @@ class Turn:
         states = result.snapshot.configuration.leaf_ids if result.snapshot else ()
         word = {"paused": "it is consumed on resume"}.get(result.status, "it is consumed at start")
         code = "paused" if result.status == "paused" else "not_running"
-        reason = f"the machine is {result.status}; {word}"
-        result.told.append(
-            (item, Answer(self.machine.name, item.event.type, seq, QUEUED, states, states, reason, code))
-        )
+        reason, kind = f"the machine is {result.status}; {word}", item.event.type
+        hint = ""
+        if not result.chart.mentions(kind):
+            hint = f"its chart knows no '{kind}', {nearest_events(result.chart, kind)}"
+        result.told.append((item, Answer(self.machine.name, kind, seq, QUEUED, states, states, reason, code, hint)))
         result.enqueued = True
 
     def _control(self, item: Item) -> None:

@@ -79,6 +79,16 @@ async def test_events_for_a_stopped_machine_wait_and_are_consumed_in_order() -> 
         assert host.context("m") == {"l": [0, 1, 2, 3, 4]}
 
 
+async def test_an_event_put_by_that_the_chart_does_not_know_says_so() -> None:
+    """It may be meant for the chart that the machine starts with next, so it is kept; a slip is seen at once."""
+    async with hosting() as host:
+        await host.add(COUNTER)
+        await host.supervisor.stop("counter")
+        slip, right = await host.send("counter", "tikc"), await host.send("counter", "tick")
+        assert (slip.disposition, slip.hint) == ("queued", "its chart knows no 'tikc', did you mean 'tick'?")
+        assert (right.disposition, right.hint) == ("queued", "")
+
+
 async def test_high_priority_overtakes_what_waits() -> None:
     async with hosting() as host:
         await host.add(
