@@ -37,13 +37,14 @@ class Call:
         lookup: what templates see.
         held: jobs the machine holds.
         region: the part of a parallel state this action belongs to, as in `Hold.region`; None when not known.
+        flat: the chart has the predecessor's form, whose rules are laxer in places.
         now: seconds since the epoch when the call was made.
         work_folder: where relative paths begin.
         log: writes to the machine's log.
         output: called with (stream name, bytes) as output arrives, for the full log.
     """
 
-    __slots__ = ("action", "attempt", "context", "event", "full_key", "held", "key", "life", "log", "lookup", "machine",
+    __slots__ = ("action", "attempt", "context", "event", "flat", "full_key", "held", "key", "life", "log", "lookup", "machine",
                  "now", "output", "params", "region", "state", "work_folder")  # fmt: skip
 
     def __init__(
@@ -66,6 +67,7 @@ class Call:
         log: Log,
         output: Callable[[str, bytes], None],
         region: str | None = None,
+        flat: bool = False,
     ) -> None:
         self.machine = machine
         self.life = life
@@ -84,6 +86,7 @@ class Call:
         self.log = log
         self.output = output
         self.region = region
+        self.flat = flat
 
     def own_context(self) -> dict[str, Any]:
         """A deep copy of the context, free to change."""

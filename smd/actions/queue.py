@@ -182,6 +182,8 @@ def _settle(call: Call, status: JobStatus, **more: Any) -> Asking:
         why = f"it is already {present}" if present in ENDED else "nobody has claimed it"
         return call.failed(f"cannot {verb} job '{job_id}': {why}")
     hold = next((each for each in call.held if each.job_id == job_id), None)
+    if hold is None and not call.flat:
+        return call.failed(f"cannot {verb} job '{job_id}': this machine does not hold it")
     job = yield SettleJob(job_id, status.value, call.now, hold.epoch if hold else None, **more)
     if job is None:
         return call.failed(f"cannot {verb} job '{job_id}': its lease was lost and another holds it")

@@ -104,10 +104,15 @@ def sentence(answer: dict[str, Any]) -> str:
         states = ", ".join(answer.get("states") or ["-"])
         before = ", ".join(answer.get("before") or [])
         taken = f"{head}: {before} -> {states}" if before else f"{head}: {states}"
-        settled = answer.get("settled")
-        return taken if settled is None else f"{taken}; settled in {', '.join(settled.get('states') or ['-'])}"
+        return f"{taken}; {_settled(answer['settled'])}" if "settled" in answer else taken
     why = "; ".join(str(answer[key]) for key in ("reason", "hint") if answer.get(key))
     return f"{head}: {why}" if why else head
+
+
+def _settled(view: dict[str, Any]) -> str:
+    states, status = ", ".join(view.get("states") or ["-"]), view.get("status", "running")
+    word = "settled" if status == "running" else status
+    return f"{word} in {states}: {view['error']}" if view.get("error") else f"{word} in {states}"
 
 
 @command()

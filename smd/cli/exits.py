@@ -49,7 +49,12 @@ def of_error(error: SmdError) -> int:
 
 
 def of_answer(answer: dict[str, Any]) -> int:
-    """The code for what became of an event: an unknown one is 4, another that was ignored 3, a failure 1."""
+    """The code for what became of an event: an unknown one is 4, another that was ignored 3, a failure 1.
+
+    A machine that failed on its way to being settled is a failure, too.
+    """
+    if answer.get("settled", {}).get("status") == "failed":
+        return FAILED
     if answer.get("disposition") == "ignored" and answer.get("code") == "unknown_event":
         return NOT_FOUND
     return BY_DISPOSITION.get(str(answer.get("disposition")), FAILED)

@@ -68,7 +68,7 @@ def call_for(
         full_key=f"{machine.supervisor.store_id}/{key}", attempt=record.attempt, action=action,
         params=params if isinstance(params, dict) else {}, context=snapshot.context, event=record.event, lookup=look,
         held=snapshot.held, now=now, work_folder=machine.work_folder, log=machine.log, output=machine.output,
-        region=chart.states[record.state].region,
+        region=chart.states[record.state].region, flat=chart.flat,
     )  # fmt: skip
 
 

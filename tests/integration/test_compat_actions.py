@@ -217,6 +217,28 @@ async def test_jobs_can_be_added_claimed_and_ended_by_actions(action: str, statu
         assert (job.status, job.data) == (status, {"n": 1})
 
 
+@pytest.mark.parametrize("verb", ["complete_job", "fail_job"])
+@pytest.mark.parametrize("flat", [True, False])
+async def test_another_machine_ends_a_job_only_in_a_flat_file(verb: str, *, flat: bool) -> None:
+    """The predecessor's files rely on it; elsewhere a job is its holder's."""
+    nested = "states: {a: {on: {go: b}}, b: {actions: [ACTION], on: {ok: c, error: d}}, c: {}, d: {}}"
+    rows = "[{from: a, to: b, event: go}, {from: b, to: c, event: ok}, {from: b, to: d, event: error}]"
+    text = f"states: [a, b, c, d]\ntransitions: {rows}\nactions: {{b: [ACTION]}}" if flat else nested
+    async with hosting() as host:
+        await host.supervisor.add_jobs([NewJob("t", "theirs")])
+        await host.add("machine: holder\nstates: {w: {actions: [{type: claim_job, success: got}], on: {got: x}}, x: {}}")
+        await host.until("holder", "x")
+        action = f"{{type: {verb}, job_id: theirs, success: ok}}"
+        await host.add(f"machine: other\ninitial: a\n{text.replace('ACTION', action)}")
+        await host.send("other", "go")
+        await host.until("other", "c" if flat else "d")
+        job = await host.store.job("theirs")
+        assert job is not None
+        assert (job.status == "running") is not flat
+        if not flat:
+            assert "this machine does not hold it" in host.context("other")["last_error"]
+
+
 async def test_wait_for_jobs_is_told_the_moment_the_last_job_ends_whatever_the_clock() -> None:
     async with hosting() as host:
         await host.supervisor.add_jobs([NewJob("t", "x"), NewJob("t", "y")])

@@ -166,11 +166,12 @@ async def test_a_held_job_is_ended_and_let_go(queue: Queue, kind: str, more: dic
     assert (job.status, job.result, job.error) == (status, more.get("result"), more.get("reason"))
 
 
-async def test_a_job_somebody_else_of_this_daemon_holds_may_be_ended_by_id(queue: Queue) -> None:
+async def test_a_job_somebody_else_holds_is_not_ended(queue: Queue) -> None:
     await queue.add("j1")
     await queue.claim("j1")
     outcome, _ = await queue.ask("complete_job", job_id="j1")
-    assert (outcome.ok, outcome.settled) == (True, ())
+    assert (outcome.ok, outcome.error) == (False, "cannot complete job 'j1': this machine does not hold it")
+    assert await queue.status("j1") == "running"
 
 
 async def _unknown(_: Queue) -> tuple[Hold, ...]:

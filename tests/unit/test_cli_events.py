@@ -54,6 +54,16 @@ def answer(**changes: Any) -> dict[str, Any]:
             0,
         ),
         (
+            {**TAKEN, "settled": {"states": ["done"], "status": "failed", "error": "cannot step: endless"}},
+            "worker: new_job taken: waiting -> processing; failed in done: cannot step: endless",
+            1,
+        ),
+        (
+            {**TAKEN, "settled": {"states": ["done"], "status": "finished", "error": None}},
+            "worker: new_job taken: waiting -> processing; finished in done",
+            0,
+        ),
+        (
             answer(disposition="queued", reason="machine is stopped; it is consumed at start", code="not_running"),
             "worker: new_job queued: machine is stopped; it is consumed at start",
             0,
