@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+from smd import codec
+from smd.errors import RequestError
 from smd.jobs import Job
 from smd.runtime.units import ask_one
 from smd.statechart.event import Event
@@ -36,8 +38,13 @@ class Bridge:
         """Send an event and wait until it is durable.
 
         Raises:
-            SmdError: whatever kept the event out.
+            SmdError: whatever kept the event out; a RequestError if it is not JSON, as what came from outside is.
         """
+        try:
+            "".join((event.type, event.id, event.source, event.job_id or "")).encode()
+            event = event._replace(payload=codec.loads(codec.canonical(event.payload)))
+        except (TypeError, UnicodeEncodeError) as error:
+            raise RequestError(f"cannot send {event.type!r}: {error}") from error
         return self._wait(self._supervisor.send(machine, event, client=False))
 
     def now(self) -> float:

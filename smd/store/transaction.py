@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from itertools import chain
 from typing import Any
 
+from smd.errors import RequestError
 from smd.store.base import Operation
 from smd.store.group import Answer
 from smd.store.leasing import Leasing
@@ -19,6 +20,18 @@ MOST_ROWS = 128
 few large statements are faster than many small ones; sizes are powers of two, so that their texts are few too."""
 
 _INSERTS = many("insert_row", MOST_ROWS)
+
+
+class FlushError(Exception):
+    """A row cannot be written. It may be another unit's than the one that had it written, so no recipe hears of it.
+
+    Args:
+        error: what the unit is told whose row it is.
+    """
+
+    def __init__(self, error: RequestError) -> None:
+        super().__init__(error.message)
+        self.error = error
 
 
 class Transaction:
@@ -73,7 +86,7 @@ class Transaction:
         """Write the claims and insert the rows of the time since the last.
 
         Raises:
-            RequestError: one of them holds a value that no column can hold.
+            FlushError: one of them holds a value that no column can hold.
         """
         at, left = 0, len(self._rows)
         try:
@@ -83,11 +96,11 @@ class Transaction:
                 self.execute(_INSERTS[size], tuple(chain.from_iterable(self._rows[at : at + size])))
                 at, left = at + size, left - size
         except (UnicodeEncodeError, OverflowError, sqlite3.DataError, sqlite3.InterfaceError) as error:
-            raise unstorable(error) from error
+            raise FlushError(unstorable(error)) from error
         except sqlite3.ProgrammingError as error:
             if "binding" not in str(error):
                 raise
-            raise unstorable(error) from error
+            raise FlushError(unstorable(error)) from error
         finally:
             self._rows.clear()
 

@@ -18,7 +18,7 @@ from smd.store.group import Done, drive
 from smd.store.operations import OPERATIONS
 from smd.store.rules import PENDING_LIMIT
 from smd.store.saving import Gathered
-from smd.store.transaction import Perform, Transaction, answerer
+from smd.store.transaction import FlushError, Perform, Transaction, answerer
 from smd.store.trouble import commit_failed, in_words, of_the_disk
 
 CHECKPOINT_FRAMES = 1_000
@@ -134,6 +134,9 @@ class Writing:
         except sqlite3.Error as error:
             self._roll_back()
             return Done(error=self._failed(error))
+        except FlushError as error:
+            self._roll_back()
+            return Done(error=error.error)
         except BaseException as error:  # noqa: BLE001 - a unit's bug is its submitter's to hear, and nobody else's
             self._roll_back()
             return Done(error=error)
