@@ -7,8 +7,8 @@ from functools import partial
 from typing import Any
 
 from smd import codec
-from smd.errors import RequestError, SmdError
-from smd.http.bodies import BODY_LIMIT, read_event, read_json, word
+from smd.errors import RequestError, SmdError, TooLargeError
+from smd.http.bodies import EVENT_LIMIT, PAYLOAD_LIMIT, check_payload, read_event, read_json, too_large_payload, word
 from smd.http.call import Context, number, read_body, read_query, unless_gone
 from smd.http.machines import done
 from smd.http.ports import Supervisor
@@ -58,9 +58,14 @@ async def post_event(context: Context, machine: str, scope: Scope, receive: Rece
         ClientGoneError: the client left.
     """
     headers = scope["headers"]
-    body = await read_body(receive, headers, BODY_LIMIT)
+    try:
+        body = await read_body(receive, headers, EVENT_LIMIT)
+    except TooLargeError:
+        raise too_large_payload() from None
     key, source = key_and_source(headers)
     event = read_event(read_json(body), source=source, now=context.clock(), key=key)
+    if len(body) > PAYLOAD_LIMIT:
+        check_payload(event.payload)
     if scope["query_string"]:
         return await _post_and_wait(context.supervisor, machine, event, len(body), scope, receive)
     answer = await _posted(context.supervisor, machine, event, len(body))

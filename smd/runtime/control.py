@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from smd.errors import ChartError, MachineError
@@ -13,7 +14,7 @@ from smd.statechart.effects import CONTROL, Effect, Settle
 from smd.statechart.event import Event, Hold
 from smd.statechart.expression import ExpressionError
 from smd.statechart.interpreter import initial, macrostep, resettle
-from smd.statechart.model import Statechart
+from smd.statechart.model import State, Statechart
 from smd.statechart.scope import Moment
 from smd.statechart.sequence import NOT_STARTED
 from smd.statechart.snapshot import READY, Sequence, Snapshot, Timer
@@ -62,7 +63,8 @@ def advance(chart: Statechart, snapshot: Snapshot | None, event: Event, now: flo
     if event.type == STOP:
         return _control(snapshot._replace(version=snapshot.version + 1, held=()), _releases(snapshot))
     if event.type == RELOAD:
-        return resettle(chart, adopt(chart, snapshot, now), event, now)._replace(disposition=CONTROL)
+        adopted = adopt(chart, snapshot, now, event.payload.get("entered"))
+        return resettle(chart, adopted, event, now)._replace(disposition=CONTROL)
     if event.type == RESUME and event.payload:
         return _control(
             _rearm(chart, snapshot, now, event.payload.get("down_since"))._replace(version=snapshot.version + 1)
@@ -84,6 +86,11 @@ def breach(chart: Statechart, snapshot: Snapshot, now: float) -> str | None:
     return None
 
 
+def consumed(snapshot: Snapshot) -> Snapshot:
+    """The event is consumed; everything else stays as it was."""
+    return snapshot._replace(version=snapshot.version + 1)
+
+
 def failed(snapshot: Snapshot) -> Snapshot:
     """The event is consumed; everything else stays as it was, but for jobs a parent handed over (see `losses`)."""
     held = tuple(h for h in snapshot.held if not h.handed)
@@ -94,6 +101,12 @@ def losses(snapshot: Snapshot) -> tuple[Settle, ...]:
     """Jobs that a parent handed to this machine, which ends without having settled them."""
     why = "its machine ended without settling it"
     return tuple(Settle(h.job_id, h.epoch, "failed", why) for h in snapshot.held if h.handed)
+
+
+def refused_jobs(start: Event) -> tuple[Settle, ...]:
+    """Jobs that a parent handed over with a start that came too late."""
+    why = "the machine it was handed to had been started otherwise"
+    return tuple(Settle(hold[0], hold[1], "failed", why) for hold in start.payload.get("held", ()))
 
 
 def _control(snapshot: Snapshot, effects: tuple[Effect, ...] = ()) -> Step:
@@ -126,14 +139,14 @@ def _busy(snapshot: Snapshot) -> bool:
 
 
 def _rearm(chart: Statechart, snapshot: Snapshot, now: float, down_since: float | None) -> Snapshot:
-    """Timers whose `on_restart` is not `deadline`."""
+    """Timers whose `on_restart` is not `deadline`; what was left stays left, also if the clock was set back since."""
     timers = []
     for timer in snapshot.timers:
         policy = _policy(chart, timer)
         if policy == "restart":
             timer = timer._replace(due=now + timer.seconds)  # noqa: PLW2901
         elif policy == "remaining" and down_since is not None:
-            timer = timer._replace(due=timer.due + max(0.0, now - down_since))  # noqa: PLW2901
+            timer = timer._replace(due=timer.due + (now - down_since))  # noqa: PLW2901
         timers.append(timer)
     return snapshot._replace(timers=tuple(timers))
 
@@ -164,34 +177,53 @@ def fits(chart: Statechart, snapshot: Snapshot) -> bool:
     )
 
 
-def adopt(chart: Statechart, snapshot: Snapshot, now: float) -> Snapshot:
+def lacks_entry(chart: Statechart, snapshot: Snapshot) -> bool:
+    """True if a changed state has timers in `chart`, and none in the snapshot to tell when it was entered."""
+    timed = {t.state for t in snapshot.timers if t.kind == "after"}
+    return any(chart.states[name].timers and name not in timed for name in _changed(chart, snapshot))
+
+
+def _changed(chart: Statechart, snapshot: Snapshot) -> list[str]:
+    return sorted(s.id for s in snapshot.configuration.states if chart.states[s.id].digest != s.digest)
+
+
+def adopt(chart: Statechart, snapshot: Snapshot, now: float, entered: float | None = None) -> Snapshot:
     """The snapshot under a changed chart.
 
     A state whose definition is unchanged keeps its sequence and timers; a changed one begins its sequence anew and
-    re-arms its timers from now.
+    re-arms its timers from the time it was entered, so that one whose time has passed is due at once.
+
+    Args:
+        entered: when a state was entered that has no timer to tell it; None: now.
 
     Raises:
         ChartError: the active states do not fit.
     """
     if not fits(chart, snapshot):
         raise ChartError(f"cannot adopt the new chart: '{snapshot.configuration.label}' is not a configuration of it")
-    old = {state.id: state for state in snapshot.configuration.states}
-    changed = {name for name, state in old.items() if chart.states[name].digest != state.digest}
-    configuration = configuration_of(chart, (chart.states[name] for name in old))
+    changed = _changed(chart, snapshot)
+    configuration = configuration_of(chart, (chart.states[s.id] for s in snapshot.configuration.states))
     entry = snapshot.entry
     sequences = [r for r in snapshot.sequences if r.state not in changed]
     timers = [t for t in snapshot.timers if t.state not in changed]
     events = {r.state: r.event for r in snapshot.sequences}
-    for name in sorted(changed):
+    for name in changed:
         state = chart.states[name]
         entry += 1
-        timers.extend(
-            Timer(f"{entry}.{n}", "after", now + t.seconds, name, t.event, t.seconds)
-            for n, t in enumerate(state.timers)
-        )
+        timers.extend(_armed(state, entry, snapshot, now if entered is None else entered))
         if state.sequence:
             sequences.append(Sequence(name, entry, NOT_STARTED, 1, READY, events.get(name)))
     sequences.sort(key=lambda r: chart.states[r.state].order)
     history = {name: states for name, states in snapshot.history.items() if name in chart.states}
     return snapshot._replace(chart=chart.hash, configuration=configuration, entry=entry, sequences=tuple(sequences),
                              timers=tuple(timers), history=history)  # fmt: skip
+
+
+def _armed(state: State, entry: int, snapshot: Snapshot, entered: float) -> Iterator[Timer]:
+    """A changed state's timers. Those it had tell when it was entered, and what `on_restart` has put off since."""
+    had = {t.event: t for t in snapshot.timers if t.kind == "after" and t.state == state.id}
+    since = min((t.due - t.seconds for t in had.values()), default=entered)
+    for number, spec in enumerate(state.timers):
+        same = had.get(spec.event)
+        due = same.due if same is not None else since + spec.seconds
+        yield Timer(f"{entry}.{number}", "after", due, state.id, spec.event, spec.seconds)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from smd import codec
-from smd.errors import ChartError, ConflictError, NotFoundError, SmdError, StoreError
+from smd.errors import BusyError, ChartError, ConflictError, NotFoundError, SmdError, StoreError
 from smd.runtime import control, mishaps, reports
 from smd.runtime.charts import check_name
 from smd.runtime.inbox import LIMIT, Item, tell
@@ -20,7 +20,7 @@ from smd.statechart.event import HIGH, Event
 from smd.statechart.model import COMPOUND, State, Statechart
 from smd.statechart.snapshot import Snapshot
 from smd.statechart.snapshot_json import from_plain
-from smd.store.base import CreateMachine, MachineRow, PutChart, ReleaseJobs, RemoveMachine, UpdateMachine
+from smd.store.base import CreateMachine, FindMachine, MachineRow, PutChart, ReleaseJobs, RemoveMachine, UpdateMachine
 
 if TYPE_CHECKING:
     from smd.runtime.supervisor import Supervisor
@@ -77,16 +77,41 @@ class Hosting:
         return self._host(stored or row, chart, None)
 
     async def remove(self, machine: Machine) -> None:
-        """Forget a machine that does not run."""
-        supervisor = self._supervisor
-        await supervisor.store.submit(ask_one(RemoveMachine(machine.name, supervisor.clock.now())))
-        supervisor.machines.pop(machine.name, None)
-        supervisor.timers.set(machine.name, None)
-        supervisor.queue.forget(machine)
-        supervisor.restarts.forget(machine.name)
-        self._pauses.pop(machine.name, None)
+        """Forget a machine that does not run.
+
+        Raises:
+            ConflictError: it was started meanwhile.
+        """
+        supervisor, name = self._supervisor, machine.name
+
+        def recipe() -> Any:
+            row = yield FindMachine(name)
+            if row is not None and row.status in {"running", "paused"}:
+                raise ConflictError(f"cannot remove '{name}': it was started meanwhile", code=f"is_{row.status}")
+            yield RemoveMachine(name, supervisor.clock.now())
+
+        removed: asyncio.Future[Any] = supervisor.loop.create_future()
+
+        def ended(value: Any, error: BaseException | None) -> None:
+            if error is None:  # now, for another unit of the same commit may have made a machine of that name
+                self._forget(machine)
+            if not removed.done():
+                removed.set_result(value) if error is None else removed.set_exception(error)
+
+        supervisor.store.run(Once(recipe), ended)
+        await removed
         supervisor.queue.released()
         reports.terminated(supervisor, machine)
+
+    def _forget(self, machine: Machine) -> None:
+        supervisor, name = self._supervisor, machine.name
+        if supervisor.machines.get(name) is machine:
+            del supervisor.machines[name]
+        supervisor.timers.set(name, None)
+        supervisor.queue.forget(machine)
+        supervisor.restarts.forget(name)
+        supervisor.working.cancel_all(machine)
+        self._pauses.pop(name, None)
 
     def _host(self, row: MachineRow, chart: Statechart, snapshot: Snapshot | None) -> Machine:
         machine = Machine(self._supervisor, row, chart, snapshot)
@@ -126,11 +151,23 @@ class Hosting:
         if machine.snapshot is None or machine.status == "finished":
             machine.chart = chart
         elif control.fits(chart, machine.snapshot):
-            await self._supervisor.control(machine.name, control.RELOAD, {"chart": chart.hash})
+            payload: dict[str, Any] = {"chart": chart.hash}
+            if control.lacks_entry(chart, machine.snapshot):
+                payload["entered"] = await self._entered(machine)
+            await self._supervisor.control(machine.name, control.RELOAD, payload)
         else:
             label = machine.snapshot.configuration.label
             _log.warning("kept the stored chart", machine=machine.name, states=label,
                          why="the file has no such states; smctl restart begins anew with it")  # fmt: skip
+
+    async def _entered(self, machine: Machine) -> float | None:
+        """The last time at which the machine may have entered one of its states."""
+        store, name = self._supervisor.store, machine.name
+        rows = await store.events(name, changed=True, limit=1)
+        rows += await store.events(name, types=(control.START,), pending=False, limit=1)
+        reloads = await store.events(name, types=(control.RELOAD,), pending=False, limit=-1)
+        rows += [row for row in reloads if row.to_state]
+        return max((row.now for row in rows if row.now is not None), default=None)
 
     # --- recovery -----------------------------------------------------------------------------------------------
 
@@ -160,8 +197,8 @@ class Hosting:
                 machine.align(resumed=True)
             machine.wake = machine.watches()
             machine.go_on()
-            if machine.status == "failed":
-                supervisor.restarts.ended(machine)
+            supervisor.restarts.ended(machine)
+        supervisor.uptime.begin()
         return len(supervisor.machines)
 
     async def _handed(self, name: str) -> dict[str, int]:
@@ -194,10 +231,23 @@ class Hosting:
             machine.status == "running" and snapshot is not None and control.needs_rearming(machine.chart, snapshot)
         )
         if needed:
-            last = await self._supervisor.store.events(pending=False, limit=1)
-            down_since = last[0].now if last else None
-            machine.post(Event(control.RESUME, {"down_since": down_since}, source="supervisor", priority=HIGH))
+            payload = {"down_since": await self._down_since(machine)}
+            machine.post(Event(control.RESUME, payload, source="supervisor", priority=HIGH))
         return needed
+
+    async def _down_since(self, machine: Machine) -> float | None:
+        """When the daemon was last known to be up.
+
+        Rows of other machines count only if nothing was noted: a start that crashed half-way has left some of now.
+        """
+        store = self._supervisor.store
+        noted = store.up_until
+        rows = (
+            await store.journal(machine.name, after=machine.version - 1, limit=1)
+            if noted
+            else await store.events(pending=False, limit=1)
+        )
+        return max([noted, *(row.now for row in rows if row.now is not None)]) or None
 
     def load_pending(self, machine: Machine) -> None:
         """Fetch rows that wait in the store for this machine."""
@@ -243,14 +293,12 @@ class Hosting:
             supervisor.jobs_changed(result.jobs)
         if result.enqueued or result.delivered:
             supervisor.queue.events_waiting()
-        if turn.wakes and not any(status == "running" for status, _ in result.jobs) and not machine.watches():
-            supervisor.queue.released()
         if result.status == "running" and old_status != "running":
             machine.inbox.overflow = True
-        reports.report(supervisor, machine, result, old_status)
         if result.status != old_status and result.status not in {"running", "paused"}:
             self._stop_linked(machine)
             supervisor.restarts.ended(machine)
+        reports.report(supervisor, machine, result, old_status)  # last, for a log may be unwritable
 
     def begin(self, machine: Machine) -> None:
         """Begin a new life without waiting for it."""
@@ -260,7 +308,7 @@ class Hosting:
     async def _begin(self, machine: Machine) -> None:
         try:
             await self._supervisor.fresh(machine)
-        except StoreError:
+        except (StoreError, BusyError):
             self.later(SELDOM, lambda: self.begin(machine))
 
     def _stop_linked(self, parent: Machine) -> None:
@@ -271,11 +319,7 @@ class Hosting:
 
     def gone(self, machine: Machine) -> None:
         """The machine's row is no longer there: forget it, and tell those whose events or questions wait."""
-        supervisor = self._supervisor
-        if supervisor.machines.get(machine.name) is machine:
-            del supervisor.machines[machine.name]
-        supervisor.timers.set(machine.name, None)
-        supervisor.queue.forget(machine)
+        self._forget(machine)
         left, machine.behind = machine.inbox.take(machine.inbox.weight) + machine.behind, []
         for item in left:
             error = f"cannot take '{item.event.type}': machine '{machine.name}' was removed"

@@ -40,6 +40,12 @@ class Item(NamedTuple):
     weight: int = 1
 
 
+def is_newcomer(item: Item) -> bool:
+    """It comes from outside and takes its place behind what waits in the store, being neither urgent nor our own."""
+    event = item.event
+    return item.seq is None and event.priority > HIGH and event.outcome is None and not event.timer
+
+
 def weight_of(size: int) -> int:
     """For how many events one counts whose payload takes `size` bytes."""
     return 1 + size // EVENT_BYTES
@@ -139,10 +145,20 @@ class Inbox:
 
     def drop_rows(self) -> None:
         """Forget what is also a row of the store; it will be read again."""
+        self._take_if(lambda item: item.seq is not None)
+
+    def drop_timers(self) -> None:
+        """Forget events of timers."""
+        self._take_if(lambda item: item.event.timer != "")
+
+    def take_newcomers(self) -> list[Item]:
+        """See `is_newcomer`."""
+        return self._take_if(is_newcomer)
+
+    def _take_if(self, chosen: Callable[[Item], bool]) -> list[Item]:
         items = self.take(self.weight)
-        for item in items:
-            if item.seq is None:
-                self.put(item)
+        self.put_all(item for item in items if not chosen(item))
+        return [item for item in items if chosen(item)]
 
 
 def tell(item: Item, answer: Any) -> None:

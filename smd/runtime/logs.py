@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import IO
 
 OPEN_FILES = 256
+LONGEST_LINE = 65_536
+"""Bytes of output without a line break that are written as a line."""
 KEEP_BYTES = 10_000_000
 """A log that grows beyond it is moved to `.1`, whose place is lost."""
 
@@ -69,8 +71,10 @@ class MachineLogs:
     def output(self, machine: str, stream: str, data: bytes) -> None:
         """Raw output of a command, as it arrives; a line is written once it is whole."""
         *whole, rest = (self._rests.pop((machine, stream), b"") + data).split(b"\n")
-        if rest:
-            self._rests[machine, stream] = rest[-KEEP_BYTES:]
+        if len(rest) >= LONGEST_LINE:
+            whole.append(rest)
+        elif rest:
+            self._rests[machine, stream] = rest
         mark = b"    | " if stream == "stdout" else b"    ! "
         if whole:
             self._append(machine, b"".join([mark + line + b"\n" for line in whole]))

@@ -94,6 +94,8 @@ class Machine:
         Raises:
             BusyError: the inbox is full (only for events with a sender that can wait).
         """
+        if reply is not None and self.supervisor.closing:
+            raise BusyError(f"cannot take '{event.type}': the daemon is stopping", hint="send it again once it is back")
         if reply is not None and self.room(limit) <= 0:
             raise BusyError(
                 f"cannot take '{event.type}': {len(self.inbox)} events wait for '{self.name}'",
@@ -167,6 +169,7 @@ class Machine:
         """The turn is durable: tell its senders, then bring everything in line with it."""
         result = turn.result
         before, old_status = self.snapshot, self.status
+        resumed = old_status != "running" or result.life != self.life or result.untimed
         self.troubles = 0
         self.snapshot, self.status, self.chart = result.snapshot, result.status, result.chart
         self.life, self.version, self.health, self.error = result.life, result.version, result.health, result.error
@@ -179,14 +182,29 @@ class Machine:
             ):
                 self.since = result.consumed[-1].now
         self.parked.extend(result.parked)
+        if resumed or self.status != "running":
+            self._begin_anew(result, came_up=old_status != "running" and self.status == "running")
+        watched = self.supervisor.queue.places(self) if turn.wakes else None
         try:
             self._reply(turn, result)
             self.supervisor.hosting.committed(self, turn, old_status)
         except Exception:  # noqa: BLE001 - the commit stands; what fails to tell of it must not stop the machine
             _log.exception("cannot report a commit", machine=self.name)
         finally:
-            self.align(before, resumed=old_status != "running")
+            self.align(before, resumed=resumed)
+            if turn.wakes and not result.took_job() and self.supervisor.queue.places(self) != watched:
+                self.supervisor.queue.released()  # whoever waits for what this one was woken for
             self.go_on()
+
+    def _begin_anew(self, result: Result, *, came_up: bool) -> None:
+        """Timer events under way are dropped: what is armed fires again, an earlier life's never.
+
+        Events that came while the machine was coming up wait behind those that were put by in the store before.
+        """
+        self.firing = frozenset()
+        self.inbox.drop_timers()
+        if came_up:
+            self.behind = [*result.later, *self.inbox.take_newcomers(), *self.behind]
 
     def _reply(self, turn: Turn, result: Result) -> None:
         for item, told in result.told:
@@ -233,6 +251,8 @@ class Machine:
         if snapshot.sequences or self.running or (before is not None and before.sequences):
             self.supervisor.working.align(self)
             self.supervisor.queue.watch(self)
+        if resumed:
+            self.fire(self.supervisor.clock.now())
 
     def _arm(self, snapshot: Snapshot) -> None:
         self.firing = self.firing & {t.id for t in snapshot.timers} if self.firing else self.firing

@@ -67,6 +67,10 @@ class Queue:
         for job_id in tracked:
             self._trackers.setdefault(job_id, {})[machine.name] = machine
 
+    def places(self, machine: Machine) -> tuple[list[AnyJob], list[str]]:
+        """What a machine waits for: kinds of jobs, and the ends of jobs."""
+        return self._places.get(machine.name, ([], []))
+
     def forget(self, machine: Machine) -> None:
         """The machine waits for nothing."""
         self._watchers.pop(machine.name, None)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from smd.errors import SmdError
+from smd.jobs import JobStatus
 from smd.runtime.answers import Answer
 from smd.runtime.inbox import Item
 from smd.statechart.effects import Send, Settle
@@ -35,7 +36,9 @@ class Result:
         enqueued: some event was put by for later.
         asked: the store was changed on behalf of an action of this turn.
         cleared: pending rows that `clear_events` discarded.
-        parked: outcomes and timers of a paused machine, kept for its resumption.
+        parked: outcomes of a paused machine, kept for its resumption.
+        later: events that wait behind those put by in the store before the machine came up.
+        untimed: a timer's event was dropped; if it is still armed it fires again.
     """
 
     __slots__ = (
@@ -49,6 +52,7 @@ class Result:
         "error",
         "health",
         "jobs",
+        "later",
         "life",
         "parked",
         "rows",
@@ -59,6 +63,7 @@ class Result:
         "status",
         "told",
         "traces",
+        "untimed",
         "version",
     )  # fmt: skip
 
@@ -80,10 +85,16 @@ class Result:
         self.children: list[tuple[MachineRow, Statechart]] = []
         self.delivered: list[tuple[str, int, Event]] = []
         self.parked: list[Item] = []
+        self.later: list[Item] = []
+        self.untimed = False
         self.enqueued = False
         self.traces: list[str] = []
         self.asked = False
         self.cleared: frozenset[int] = frozenset()
+
+    def took_job(self) -> bool:
+        """A job was claimed."""
+        return any(status == JobStatus.RUNNING for status, _ in self.jobs)
 
     @property
     def label(self) -> str:

@@ -31,6 +31,7 @@ from smd.runtime.payloads import Validators
 from smd.runtime.queue import Queue
 from smd.runtime.restarts import Restarts
 from smd.runtime.timers import Timers
+from smd.runtime.uptime import Uptime
 from smd.runtime.views import view_of
 from smd.runtime.working import Working
 from smd.statechart.event import HIGH, Event
@@ -75,6 +76,7 @@ class Supervisor(EventVerbs, JobVerbs):
         self.working = Working(self)
         self.hosting = Hosting(self)
         self.restarts = Restarts(self)
+        self.uptime = Uptime(store, clock)
         self.bridge = Bridge(self)
         self.started_at = clock.now()
         self.closing = False
@@ -109,7 +111,11 @@ class Supervisor(EventVerbs, JobVerbs):
         if not machine.settled():
             waiter = self.loop.create_future()
             machine.settled_waiters.append(waiter)
-            await asyncio.wait_for(waiter, within)
+            try:
+                await asyncio.wait_for(waiter, within)
+            finally:
+                if waiter in machine.settled_waiters:
+                    machine.settled_waiters.remove(waiter)
         return self.view(name)
 
     # --- verbs --------------------------------------------------------------------------------------------------
@@ -298,6 +304,7 @@ class Supervisor(EventVerbs, JobVerbs):
         """End all working actions without changing any snapshot, so that the next start repeats them."""
         self.closing = True
         self.timers.close()
+        self.uptime.end()
         for machine in self.machines.values():
             self.working.cancel_all(machine)
         await self.working.close()

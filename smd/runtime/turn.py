@@ -15,8 +15,10 @@ from smd.errors import ConflictError, MachineError, SmdError
 from smd.runtime import control
 from smd.runtime.answers import Answer, lifecycle_of, nearest_events
 from smd.runtime.asking import ask
-from smd.runtime.inbox import Item
+from smd.runtime.inbox import Item, is_newcomer
+from smd.runtime.reports import error_of
 from smd.runtime.result import Result, tell_parent
+from smd.runtime.sizes import excess
 from smd.statechart.effects import DUPLICATE, FAILED, IGNORED, QUEUED, Send, Settle, Warn
 from smd.statechart.event import Event
 from smd.statechart.interpreter import macrostep
@@ -34,8 +36,6 @@ ROUNDS = 64
 """Store actions answered in one turn; then other machines have theirs."""
 FEWEST_ROUNDS = 16
 """What a machine may always do, however many share the group."""
-CONTEXT_LIMIT = 1_048_576
-"""Bytes of a machine's snapshot as JSON."""
 
 Recipe = Generator[Any, Any, Any]
 
@@ -100,9 +100,15 @@ class Turn:
         result = self.result
         ids = [item.event.id for item in self.batch if item.client and item.seq is None]
         seen = dict((yield Seen(self.machine.name, ids))) if ids else {}
-        rounds = self.rounds
+        rounds, was_up, life = self.rounds, result.status == "running", result.life
         for item in self.batch:
             if item.seq is not None and item.seq in result.cleared:
+                continue
+            if not was_up and result.status == "running" and is_newcomer(item):
+                result.later.append(item)
+                continue
+            if result.life != life and item.event.timer:
+                result.untimed = True
                 continue
             if result.status == "running" and not item.client and not control.is_control(item.event):
                 self._step(item)
@@ -128,7 +134,9 @@ class Turn:
             self._control(item)
         elif result.status == "running":
             self._step(item)
-        elif event.outcome is not None or event.timer:
+        elif event.timer:
+            result.untimed = True
+        elif event.outcome is not None:
             if result.status == "paused":
                 result.parked.append(item)
         elif result.status == "finished":
@@ -155,14 +163,14 @@ class Turn:
         if item.seq is None:
             self.result.told.append((item, error))
         else:
-            self._bump()
+            self._consumed()
             self._record(item, FAILED, self.result.label, "", error="the machine is finished")
             self.result.rows.append((item, error, ()))
 
-    def _bump(self) -> None:
+    def _consumed(self) -> None:
         """The event is consumed and changes nothing."""
         if self.result.snapshot is not None:
-            self.result.snapshot = control.failed(self.result.snapshot)
+            self.result.snapshot = control.consumed(self.result.snapshot)
 
     def _queue(self, item: Item) -> Recipe:
         """Keep the event for later: the machine cannot take it now."""
@@ -224,7 +232,9 @@ class Turn:
         if item.seq is None:
             self.result.told.append((item, error))
         else:
-            self._bump()
+            self._consumed()
+            if item.event.type == control.START:
+                self.result.settles.extend(control.refused_jobs(item.event))
             self._record(item, IGNORED, self.result.label, "", detail={"code": error.code})
             self.result.rows.append((item, error, ()))
 
@@ -262,7 +272,7 @@ class Turn:
         result.status, result.health, result.error = "failed", "Critical", error.message
         if result.snapshot is not None:
             result.settles.extend(control.losses(result.snapshot))
-        self._bump()
+            result.snapshot = control.failed(result.snapshot)
         states = result.snapshot.configuration.leaf_ids if result.snapshot else ()
         name = self.machine.name
         answer = Answer(name, item.event.type, 0, FAILED, states, states, error.message, error.code, error.hint)
@@ -291,7 +301,7 @@ class Turn:
         outcome = item.event.outcome
         self._record(
             item, step.disposition, old.label if old is not None else "",
-            after.configuration.label if step.taken else "", error=outcome.error if outcome is not None else None,
+            after.configuration.label if step.taken else "", error=error_of(step, outcome),
             answer=self.answer(item, step, states, 0) if item.client else None, code=step.code,
         )  # fmt: skip
         result.rows.append((item, step, states))
@@ -350,15 +360,14 @@ class Turn:
         """Write the record.
 
         Raises:
-            Again: the snapshot is larger than a machine may have.
+            Again: the context or the whole snapshot is larger than a machine may have.
         """
         result, machine = self.result, self.machine
-        data = codec.canonical(to_plain(result.snapshot)) if result.snapshot is not None else None
-        if data is not None and len(data) > CONTEXT_LIMIT and self.verdict is None:
-            raise Again(MachineError(
-                f"cannot keep the context of '{machine.name}': it would be over {CONTEXT_LIMIT} bytes",
-                code="context_too_large", hint="keep large data in files and pass their names",
-            ))  # fmt: skip
+        data = None
+        if result.snapshot is not None:
+            data = codec.canonical(to_plain(result.snapshot))
+            if self.verdict is None and (error := excess(result.snapshot, data)) is not None:
+                raise Again(error)
         for settle in result.settles:
             job = yield SettleJob(settle.job_id, settle.status, self.now, settle.epoch, error=settle.error)
             if job is not None:

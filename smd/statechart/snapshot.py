@@ -38,12 +38,12 @@ class Timer(NamedTuple):
     """A deadline. Fires as an event with this `id` in `Event.timer`.
 
     Attributes:
-        kind: `after` (the chart's), `sequence` (sleep, retry, pace), `wait` (time-out of wait_for_jobs),
+        kind: `after` (the chart's), `sequence` (sleep, retry, pace, time-out), `wait` (time-out of wait_for_jobs),
             `send` (a delayed send).
         due: seconds since the epoch.
         state: owner; leaving it cancels the timer. Empty for `send`.
         event: the event type that fires.
-        data: for `send`: the Send as a list; for `sequence`, `wait`: index of the action.
+        data: for `send`: the Send as a list; for `sequence`: entry of its record; for `wait`: index of the action.
     """
 
     id: str

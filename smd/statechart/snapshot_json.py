@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from itertools import product
+from operator import itemgetter
+from types import NoneType
+from typing import Any, NamedTuple, NoReturn, TypeVar
 
+from smd.catalogue import Kind
 from smd.errors import ChartError
 from smd.statechart.configuration import restore_configuration
 from smd.statechart.event import Event, Hold, Outcome
-from smd.statechart.model import Statechart
+from smd.statechart.model import PARALLEL, Statechart
 from smd.statechart.sequence import NOT_STARTED, actions_of
 from smd.statechart.snapshot import (
     ARMED,
@@ -28,7 +32,55 @@ from smd.statechart.snapshot import (
 
 _NO_EVENT = Event("")
 _EVENT = Sequence._fields.index("event")
-_PHASES = {READY, ASKING, WAITING, WORKING, SLEEPING, ENDED, ARMED}
+_STATUSES = frozenset((RUNNING, FINISHING, FINISHED))
+_PLACES = {
+    READY: (NOT_STARTED, 0), ENDED: (NOT_STARTED, 0), SLEEPING: (NOT_STARTED, -1),
+    ASKING: (0, -1), WAITING: (0, -1), WORKING: (0, -1), ARMED: (0, -1),
+}  # fmt: skip
+"""The first action at which a record of this phase may stand, and the last, counted from the end."""
+_ASKED = frozenset((ASKING, WAITING, ARMED))
+_new = tuple.__new__  # half the cost of calling the classes
+
+Record = TypeVar("Record", bound=tuple[Any, ...])
+
+
+class Shape(NamedTuple):
+    """Which types a record's fields may have; `legal` are all ways in which they may come together."""
+
+    what: str
+    fields: dict[str, tuple[type, ...]]
+    legal: frozenset[tuple[type, ...]]
+
+
+def _shape(what: str, **fields: type | tuple[type, ...]) -> Shape:
+    types = {name: kinds if isinstance(kinds, tuple) else (kinds,) for name, kinds in fields.items()}
+    return Shape(what, types, frozenset(product(*types.values())))
+
+
+_ARRAY, _NUMBER, _TEXT = (list, tuple), (float, int), (str, NoneType)
+_JSON = (dict, list, str, int, float, bool, NoneType)
+_ONLY_TEXT = frozenset((str,))
+
+_WHOLE = _shape(
+    "the snapshot", machine=str, life=int, version=int, chart=str, configuration=_ARRAY, context=dict, history=dict,
+    timers=_ARRAY, sequences=_ARRAY, held=_ARRAY, deferred=_ARRAY, entry=int, status=str, loop=_ARRAY,
+)  # fmt: skip
+_TIMER = _shape(
+    "a timer", id=str, kind=str, due=_NUMBER, state=str, event=str, seconds=_NUMBER, data=(NoneType, int, list)
+)
+_SEQUENCE = _shape(
+    "a sequence", state=str, entry=int, index=int, attempt=int, phase=str, event=(Event, NoneType), failed=bool,
+    head=int, passes=int, direct=bool,
+)  # fmt: skip
+_HOLD = _shape("a held job", job_id=str, epoch=int, auto=bool, ok=bool, region=str, handed=bool)
+_EVENTS = _shape(
+    "an event", type=str, payload=_JSON, id=str, source=str, priority=int, job_id=_TEXT, sent_at=_NUMBER,
+    origin_layer=_TEXT, timer=str, outcome=NoneType,
+)  # fmt: skip
+_LOOP = _shape("the loop", states=_ARRAY, turns=int)
+_SEND = _shape("a delayed send", id=str, targets=_ARRAY, payload=_JSON, priority=int)
+_DATA = {"after": NoneType, "sequence": int, "wait": int, "send": list}
+_whole = itemgetter(*_WHOLE.fields)
 
 
 def event_to_plain(event: Event) -> dict[str, Any]:
@@ -109,63 +161,111 @@ def from_plain(chart: Statechart, plain: Mapping[str, Any]) -> Snapshot:
 
     Raises:
         ChartError: it does not fit the chart: an impossible configuration, a timer, sequence or history of a state
-            that is not there or not active, an action beyond the end, an unknown phase or status, a missing field.
+            that is not there or not active, an action beyond the end, an unknown phase or status, a missing field,
+            a value of the wrong type.
     """
     try:
-        snapshot = Snapshot(
-            plain["machine"], plain["life"], plain["version"], plain["chart"],
-            restore_configuration(chart, plain["configuration"]), plain["context"],
-            {name: tuple(states) for name, states in plain["history"].items()},
-            tuple(Timer(*t) for t in plain["timers"]),
-            tuple(_sequence_from_plain(s) for s in plain["sequences"]),
-            tuple(Hold(*h) for h in plain["held"]),
-            tuple(event_from_plain(e) for e in plain["deferred"]),
-            plain["entry"], plain["status"], (tuple(plain["loop"][0]), plain["loop"][1]),
-        )  # fmt: skip
+        (machine, life, version, source, leaves, context, history, timers, sequences, held, deferred, entry, status,
+         loop) = _typed(_whole(plain), _WHOLE)  # fmt: skip
+        visited, turns = _typed(tuple(loop), _LOOP)
+        snapshot = _new(Snapshot, (
+            machine, life, version, source, restore_configuration(chart, leaves), context,
+            {name: _names(states) for name, states in history.items()} if history else {},
+            tuple([_typed(Timer(*t), _TIMER) for t in timers]),
+            tuple([_sequence_from_plain(s) for s in sequences]),
+            tuple([_typed(Hold(*h), _HOLD) for h in held]),
+            tuple([_told_event(e) for e in deferred]),
+            entry, status, (_names(visited) if visited else (), turns),
+        ))  # fmt: skip
+        _check(chart, snapshot)
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
         raise ChartError(
             f"cannot restore a snapshot: {type(error).__name__} at {error}", code="illegal_snapshot"
         ) from error
-    if not isinstance(plain["context"], dict):
-        _illegal("its context is not a map")
-    _check(chart, snapshot)
     return snapshot
 
 
+def _typed(record: Record, shape: Shape) -> Record:
+    """The record, if every field has a type it may have; true is no whole number here."""
+    if tuple(map(type, record)) not in shape.legal:
+        for (name, kinds), value in zip(shape.fields.items(), record, strict=True):
+            if type(value) not in kinds:
+                known = " or ".join([kind.__name__ for kind in kinds])
+                _illegal(f"'{name}' of {shape.what} is {repr(value)[:40]}, not {known}")
+    return record
+
+
+def _names(plain: Iterable[str]) -> tuple[str, ...]:
+    names = tuple(plain)
+    if type(plain) not in _ARRAY or not _ONLY_TEXT.issuperset(map(type, names)):
+        _illegal(f"{repr(plain)[:40]} is no list of names")
+    return names
+
+
+def _told_event(plain: Mapping[str, Any]) -> Event:
+    """An event that led somewhere or waits: it came from outside, so it is no action's outcome."""
+    return _typed(Event(**plain), _EVENTS)
+
+
 def _sequence_from_plain(plain: list[Any]) -> Sequence:
-    record = Sequence(*plain)
-    return record if record.event is None else record._replace(event=event_from_plain(plain[_EVENT]))
+    if plain[_EVENT] is not None:
+        plain = [*plain[:_EVENT], _told_event(plain[_EVENT]), *plain[_EVENT + 1 :]]
+    return _typed(_new(Sequence, plain), _SEQUENCE)
 
 
 def _check(chart: Statechart, snapshot: Snapshot) -> None:
     active = snapshot.configuration.ids
-    if snapshot.status not in {RUNNING, FINISHING, FINISHED}:
+    if snapshot.status not in _STATUSES:
         _illegal(f"status '{snapshot.status}' is unknown")
     for timer in snapshot.timers:
-        if timer.kind != "send" and timer.state not in active:
-            _illegal(f"timer '{timer.id}' belongs to '{timer.state}', which is not active")
+        _check_timer(active, timer)
     for record in snapshot.sequences:
         _check_sequence(chart, active, record)
     for pseudo, remembered in snapshot.history.items():
-        if pseudo not in chart.states or not chart.states[pseudo].is_history:
-            _illegal(f"'{pseudo}' is no history state")
-        if any(name not in chart.states for name in remembered):
-            _illegal(f"history '{pseudo}' names a state that is not there")
+        _check_history(chart, pseudo, remembered)
+
+
+def _check_timer(active: frozenset[str], timer: Timer) -> None:
+    kind, data = timer.kind, timer.data
+    if type(data) is not _DATA.get(kind):
+        _illegal(f"timer '{timer.id}' is of kind '{kind}' with {repr(data)[:40]}")
+    if kind == "send":
+        _names(_typed(tuple(timer.data), _SEND)[1])
+    elif timer.state not in active:
+        _illegal(f"timer '{timer.id}' belongs to '{timer.state}', which is not active")
 
 
 def _check_sequence(chart: Statechart, active: frozenset[str], record: Sequence) -> None:
-    if record.state not in active:
-        _illegal(f"a sequence belongs to '{record.state}', which is not active")
-    if record.phase not in _PHASES:
-        _illegal(f"phase '{record.phase}' is unknown")
-    state = chart.states[record.state]
-    if record.head >= len(state.heads):
-        _illegal(f"sequence of '{record.state}' began with a transition that is not there")
-    length = len(actions_of(state, record))
-    last = length if record.phase in {READY, ENDED, SLEEPING} else length - 1
-    if not NOT_STARTED <= record.index <= last:
-        _illegal(f"sequence of '{record.state}' stands at action {record.index} of {length}")
+    name, _, index, attempt, phase, _, _, head, _, _ = record
+    if name not in active:
+        _illegal(f"a sequence belongs to '{name}', which is not active")
+    if phase not in _PLACES:
+        _illegal(f"phase '{phase}' is unknown")
+    state = chart.states[name]
+    if head >= len(state.heads):
+        _illegal(f"sequence of '{name}' began with a transition that is not there")
+    actions = actions_of(state, record)
+    first, last = _PLACES[phase]
+    if not first <= index <= len(actions) + last or (index == NOT_STARTED and attempt != 1):
+        _illegal(f"sequence of '{name}' stands at action {index} of {len(actions)}, attempt {attempt}")
+    if phase in _ASKED and actions[index].kind != Kind.STORE:
+        _illegal(f"sequence of '{name}' asks the store for '{actions[index].type}'")
 
 
-def _illegal(why: str) -> None:
+def _check_history(chart: Statechart, pseudo: str, remembered: tuple[str, ...]) -> None:
+    """What is remembered must be enterable: states below the history's parent, no two of one compound."""
+    state = chart.states.get(pseudo)
+    if state is None or state.parent is None or not state.is_history:
+        _illegal(f"'{pseudo}' is no history state")
+    inside = {state.parent}
+    for name in remembered:
+        found = chart.states.get(name)
+        if found is None or found.is_history or state.parent not in found.ancestors:
+            _illegal(f"history '{pseudo}' names a state that is not there: '{name}'")
+        inside.update((found, *found.ancestors[: found.ancestors.index(state.parent)]))
+    if not remembered or any(s.kind != PARALLEL and len(inside.intersection(s.children)) > 1 for s in inside):
+        _illegal(f"history '{pseudo}' remembers states that are never active together: {list(remembered)}")
+
+
+def _illegal(why: str) -> NoReturn:
     raise ChartError(f"cannot restore a snapshot: {why}", code="illegal_snapshot")

@@ -242,10 +242,7 @@ class SettleJob(NamedTuple):
 
 
 class ReleaseJobs(NamedTuple):
-    """Make running jobs available again whose holder's `held` does not name them. Answer: number released.
-
-    `held` maps job id to epoch for everything that snapshots still hold.
-    """
+    """Make running jobs available again unless `held` (job id to epoch, of all snapshots) has them. Answer: number."""
 
     held: Mapping[str, int]
     now: float
@@ -372,12 +369,17 @@ class Store(StoreQueries, Protocol):
     """Made once when the store is created; part of every action key."""
     trouble: Trouble
     """Why it cannot write, while it cannot."""
+    up_until: float
+    """The time last noted by `note_up`, before `open` too; 0.0 if none is known."""
 
     async def open(self) -> None:
         """Open, migrate, lock; StoreError: locked by another daemon, newer version, unreadable, unwritable."""
 
     async def close(self) -> None:
         """Finish what was submitted, checkpoint, close. May be called twice."""
+
+    def note_up(self, now: float) -> None:
+        """Remember that the daemon is up: cheap, and outlives the process at once. StoreError: not open, not kept."""
 
     def run(self, unit: Unit, ended: Ended) -> None:
         """Take a unit: it may begin, and even run, at once; `ended` is called after the commit, and after `run`.

@@ -35,6 +35,7 @@ class MemoryStore:
     def __init__(self, *, group_events: int = GROUP_EVENTS, pending_limit: int = PENDING_LIMIT) -> None:
         self.store_id = uuid4().hex
         self.trouble = Trouble()
+        self.up_until = 0.0
         self._tables = Tables()
         self._operations = TableOperations(self._tables, pending_limit)
         self._groups = GroupCommit(self._commit, group_events)
@@ -48,6 +49,12 @@ class MemoryStore:
         """See base.Store.close."""
         await self._groups.close()
         self._open = False
+
+    def note_up(self, now: float) -> None:
+        """See base.Store.note_up."""
+        if not self._open:
+            raise StoreError("cannot note the time: the store is not open")
+        self.up_until = now
 
     def run(self, unit: Unit, ended: Ended) -> None:
         """See base.Store.run."""

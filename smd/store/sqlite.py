@@ -106,6 +106,7 @@ class SqliteStore(Reading):
             raise SettingsError(f"cannot use synchronous '{synchronous}': known are FULL and NORMAL")
         self.store_id = ""
         self.trouble = Trouble()
+        self.up_until = 0.0
         self._probe_every = _PROBE_SECONDS
         self._trouble_at = float("-inf")
         self._path = path
@@ -124,6 +125,7 @@ class SqliteStore(Reading):
         """See base.Store.open. A store that was closed stays closed."""
         self._check_place()
         self._lock.acquire()
+        self.up_until = self._lock.noted
         try:
             self._make_private()
             loop = asyncio.get_running_loop()
@@ -238,6 +240,11 @@ class SqliteStore(Reading):
             self._writer.call(self._writing.probe).add_done_callback(lambda _: self._probe_later())
 
     # --- writing and reading --------------------------------------------------------------------------------------
+
+    def note_up(self, now: float) -> None:
+        """See base.Store.note_up."""
+        self._lock.note(now)
+        self.up_until = now
 
     def run(self, unit: Unit, ended: Ended) -> None:
         """See base.Store.run."""

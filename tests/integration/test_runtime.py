@@ -158,11 +158,8 @@ async def test_timers_state_and_context_survive_a_restart(tmp_path: Path) -> Non
 async def test_timers_after_a_restart_follow_on_restart(tmp_path: Path, policy: str, left: float) -> None:
     clock = ManualClock()
     async with hosting(tmp_path / "s.db", clock=clock) as host:
-        await host.add(
-            f"machine: m\nstates: {{a: {{on: {{tick: {{}}}}, after: {{60s: {{to: b, on_restart: {policy}}}}}}}, b: {{}}}}"
-        )
+        await host.add(f"machine: m\nstates: {{a: {{after: {{60s: {{to: b, on_restart: {policy}}}}}}}, b: {{}}}}")
         clock.advance(10)
-        await host.send("m", "tick")
     clock.advance(100)
     async with hosting(tmp_path / "s.db", clock=clock) as host:
         if policy == "deadline":
