@@ -14,6 +14,7 @@ from smd.errors import BusyError, ChartError, ConflictError, NotFoundError, SmdE
 from smd.runtime import control, mishaps, reports
 from smd.runtime.charts import check_name
 from smd.runtime.inbox import LIMIT, Item, tell
+from smd.runtime.linked import Linked
 from smd.runtime.machine import Machine
 from smd.runtime.units import Once, ask_one
 from smd.statechart.event import HIGH, Event
@@ -41,7 +42,7 @@ class Hosting:
         self._pauses: dict[str, float] = {}
         self._held: dict[str, Machine] = {}
         supervisor.store.trouble.listener = self._store_turned
-        self._linked: dict[str, set[str]] = {}
+        self._linked = Linked(supervisor)
 
     # --- in and out ---------------------------------------------------------------------------------------------
 
@@ -115,8 +116,7 @@ class Hosting:
 
     def _host(self, row: MachineRow, chart: Statechart, snapshot: Snapshot | None) -> Machine:
         machine = Machine(self._supervisor, row, chart, snapshot)
-        if row.linked and row.parent:
-            self._linked.setdefault(row.parent, set()).add(row.name)
+        self._linked.note(row)
         self._supervisor.machines[row.name] = machine
         return machine
 
@@ -198,6 +198,7 @@ class Hosting:
             machine.wake = machine.watches()
             machine.go_on()
             supervisor.restarts.ended(machine)
+            self._linked.follow(machine, at_start=True)
         supervisor.uptime.begin()
         return len(supervisor.machines)
 
@@ -283,8 +284,7 @@ class Hosting:
         for row, chart in result.children:
             child = supervisor.machines.get(row.name) or self._host(row, chart, None)
             child.chart, child.parent, child.linked, child.origin = chart, row.parent, row.linked, row.origin
-            if row.linked and row.parent:
-                self._linked.setdefault(row.parent, set()).add(row.name)
+            self._linked.note(row)
         for name, seq, event in result.delivered:
             target = supervisor.machines.get(name)
             if target is not None and (target.status == "running" or control.is_control(event)):
@@ -296,7 +296,7 @@ class Hosting:
         if result.status == "running" and old_status != "running":
             machine.inbox.overflow = True
         if result.status != old_status and result.status not in {"running", "paused"}:
-            self._stop_linked(machine)
+            self._linked.follow(machine)
             supervisor.restarts.ended(machine)
         reports.report(supervisor, machine, result, old_status)  # last, for a log may be unwritable
 
@@ -310,12 +310,6 @@ class Hosting:
             await self._supervisor.fresh(machine)
         except (StoreError, BusyError):
             self.later(SELDOM, lambda: self.begin(machine))
-
-    def _stop_linked(self, parent: Machine) -> None:
-        for name in tuple(self._linked.get(parent.name, ())):
-            child = self._supervisor.machines.get(name)
-            if child is not None and child.linked and child.status in {"running", "paused"}:
-                child.post(Event(control.STOP, {}, source=parent.name, priority=0))
 
     def gone(self, machine: Machine) -> None:
         """The machine's row is no longer there: forget it, and tell those whose events or questions wait."""

@@ -9,7 +9,9 @@ import pytest
 
 from smd.errors import ConflictError
 from smd.jobs import NewJob
-from smd.runtime.clock import SystemClock
+from smd.runtime.clock import ManualClock, SystemClock
+from smd.runtime.units import ask_one
+from smd.store.base import UpdateMachine
 from tests.hosting import Host, hosting
 
 pytestmark = pytest.mark.asyncio
@@ -255,6 +257,32 @@ async def test_a_linked_child_ends_with_its_parent_and_another_lives_on(
             await host.send("parent", "quit" if how == "finished" else "loop")
         await host.quiet()
         assert (host.supervisor.view("parent").status, host.supervisor.view("child").status) == (how, status)
+
+
+async def test_a_linked_child_that_outlived_its_parent_at_a_crash_ends_at_the_next_start(
+    folder: Path, tmp_path: Path
+) -> None:
+    """The crash came between the parent's end and its child's."""
+    clock = ManualClock()
+    async with hosting(tmp_path / "s.db", work_folder=folder, clock=clock) as host:
+        await parent_of(host, more=", linked: true")
+        ended = {"status": "stopped", "since": clock.now() + 1}
+        await host.store.submit(ask_one(UpdateMachine("parent", ended)))
+    async with hosting(tmp_path / "s.db", work_folder=folder, clock=clock) as host:
+        await host.until("child", "stopped")
+
+
+async def test_a_linked_child_that_was_started_by_itself_runs_on_after_a_restart(folder: Path, tmp_path: Path) -> None:
+    clock = ManualClock()
+    async with hosting(tmp_path / "s.db", work_folder=folder, clock=clock) as host:
+        await parent_of(host, more=", linked: true")
+        await host.supervisor.stop("parent")
+        await host.until("child", "stopped")
+        host.advance(1)
+        await host.supervisor.start("child")
+    async with hosting(tmp_path / "s.db", work_folder=folder, clock=clock) as host:
+        await host.quiet()
+        assert host.supervisor.view("child").status == "running"
 
 
 async def test_a_parent_can_start_its_linked_child_again_after_both_were_stopped(folder: Path) -> None:
