@@ -15,7 +15,7 @@ import structlog
 from smd import actions
 from smd.actions.loader import CustomActions
 from smd.actions.processes import become_subreaper, end_marked, reap_orphans
-from smd.document import json_schema, machine_files
+from smd.document import ANOTHER_NAME, Names, json_schema, machine_files
 from smd.errors import SettingsError, SmdError, StoreError
 from smd.http.access import Access
 from smd.http.app import Application
@@ -54,6 +54,14 @@ class Named(NamedTuple):
     context: Mapping[str, Any] | None = None
 
 
+class _Wanted(NamedTuple):
+    """A machine of a file, ready to be placed."""
+
+    chart: Statechart
+    origin: str
+    context: dict[str, Any]
+
+
 class Daemon:
     """The whole service. `up` and `down` may each be called once.
 
@@ -68,6 +76,9 @@ class Daemon:
         self.files = [*(Named(path) for path in settings.machines), *files]
         self.clock = clock or SystemClock()
         self.custom = CustomActions([folder.absolute() for folder in settings.actions_dirs])
+        self.work_folder = (settings.work_folder or Path()).absolute()
+        self.charts = Charts(self.custom.types(), [self.work_folder, *settings.roots])
+        self._wanted: dict[str, _Wanted] = {}
         self._down: list[tuple[str, Callable[[], Awaitable[None]]]] = []
         self.store: Store
         self.supervisor: Supervisor
@@ -80,7 +91,7 @@ class Daemon:
         Raises:
             SmdError: what cannot be done, and why.
         """
-        steps = (self._folders, self._store, self._machines, self._files, self._datagrams, self._http)
+        steps = (self._read, self._folders, self._store, self._machines, self._files, self._datagrams, self._http)
         try:
             for step in steps:
                 await step()
@@ -99,6 +110,44 @@ class Daemon:
                 _log.error("step down took too long", step=name, seconds=STOP_SECONDS)
 
     # --- steps ----------------------------------------------------------------------------------------------------
+
+    async def _read(self) -> None:
+        """Read all files before anything is touched.
+
+        A bad file that was named stops the start; one that a folder holds is left out. Two files of one machine
+        stop the start wherever they are. A file given twice counts once; what was said of it last holds.
+        """
+        found: dict[tuple[Path, str | None], Named] = {}
+        asked: set[Path] = set()
+        for named in self.files:
+            paths = [path.absolute() for path in machine_files(named.path)]
+            found |= {(path, named.name): named for path in paths}
+            asked.update(() if named.path.is_dir() else paths)
+        names = Names()
+        shared: list[SettingsError] = []
+        for (path, name), named in found.items():
+            chart = self._chart(path, must=path in asked)
+            if chart is None or (chart.template and name is None):
+                continue
+            machine = name or chart.machine
+            other = names.also_in(machine, path)
+            if other is not None:
+                shared.append(_shared(machine, other, path, named))
+            self._wanted[machine] = _Wanted(chart, str(path), dict(named.context or {}))
+        if shared:
+            if len(shared) > 1:
+                shared[0].message += f" (of {len(shared)} files whose machine another has, this is the first)"
+            raise shared[0]
+
+    def _chart(self, path: Path, *, must: bool) -> Statechart | None:
+        self.charts.allow(path.parent)
+        try:
+            return self.charts.load(path)[0]
+        except SmdError as error:
+            if must:
+                raise
+            _log.error("machine file left out", file=str(path), why=error.message)
+            return None
 
     async def _folders(self) -> None:
         wanted = {
@@ -128,10 +177,10 @@ class Daemon:
     async def _machines(self) -> None:
         become_subreaper()
         self._reap_orphans()
-        work_folder = (self.settings.work_folder or Path()).absolute()
-        charts = Charts(self.custom.types(), [work_folder, *self.settings.roots])
         logs = MachineLogs(None if self.settings.ephemeral else self.settings.path("logs"))
-        self.supervisor = Supervisor(self.store, clock=self.clock, charts=charts, logs=logs, work_folder=work_folder)
+        self.supervisor = Supervisor(
+            self.store, clock=self.clock, charts=self.charts, logs=logs, work_folder=self.work_folder
+        )
         actions.connect(self.custom, self.supervisor.bridge)
         self._down.append(("machines", self.supervisor.close))
         self.supervisor.working.after(end_marked(f"{self.store.store_id}/", LAST_WORDS))
@@ -154,24 +203,9 @@ class Daemon:
         self._down.append(("orphans", _closing(lambda: loop.remove_signal_handler(signal.SIGCHLD))))
 
     async def _files(self) -> None:
-        """Place the machines of all files. A bad file that was named stops the start; one in a folder does not."""
-        found = [(named, path.absolute()) for named in self.files for path in machine_files(named.path)]
-        charts = [(named, self._chart(named, path)) for named, path in found]
-        for named, loaded in charts:
-            if loaded is not None:
-                context = dict(named.context or {})
-                await self.supervisor.hosting.place(*loaded, name=named.name, context=context)
-
-    def _chart(self, named: Named, path: Path) -> tuple[Statechart, str] | None:
-        self.supervisor.charts.allow(path.parent)
-        try:
-            chart, origin = self.supervisor.charts.load(path)
-        except SmdError as error:
-            if not named.path.is_dir():
-                raise
-            _log.error("machine file left out", file=str(path), why=error.message)
-            return None
-        return None if chart.template and named.name is None else (chart, origin)
+        for name, wanted in self._wanted.items():
+            await self.supervisor.hosting.place(wanted.chart, wanted.origin, name=name, context=wanted.context)
+        self._wanted.clear()
 
     async def _datagrams(self) -> None:
         settings = self.settings
@@ -212,6 +246,11 @@ class Daemon:
         self._down.append(("http", self.server.stop))
 
 
+def _shared(machine: str, one: Path, other: Path, named: Named) -> SettingsError:
+    hint = "--machine-name names one file's machine: give a name that no other file has" if named.name else ANOTHER_NAME
+    return SettingsError(f"cannot start: machine '{machine}' is in two files, '{one}' and '{other}'", hint=hint)
+
+
 def _closing(close: Callable[[], object]) -> Callable[[], Awaitable[None]]:
     async def stop() -> None:
         close()
@@ -232,7 +271,7 @@ def tune() -> None:
 
 
 async def serve(settings: Settings, files: Sequence[Named] = ()) -> None:
-    """Run until SIGTERM or SIGINT.
+    """Run until SIGTERM or SIGINT, or until the terminal is closed.
 
     Raises:
         SmdError: see `Daemon.up`.
@@ -240,8 +279,9 @@ async def serve(settings: Settings, files: Sequence[Named] = ()) -> None:
     daemon = Daemon(settings, files)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup has smd outlive its terminal
+            loop.add_signal_handler(number, stop.set)
     try:
         await daemon.up()
     except StoreError as error:

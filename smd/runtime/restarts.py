@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from smd.runtime.machine import Machine
     from smd.runtime.supervisor import Supervisor
 
+MOST_DOUBLINGS = 64
+"""A delay that has doubled so often is beyond every limit."""
+
 _log = structlog.get_logger("smd.restarts")
 
 
@@ -46,7 +49,7 @@ class Restarts:
                 machine.name, "error", f"start limit hit: {why}; it stays {machine.status}", now
             )
             return
-        delay = min(policy.delay * 2.0 ** len(recent), policy.max_delay)
+        delay = min(policy.delay * 2.0 ** min(len(recent), MOST_DOUBLINGS), policy.max_delay)
         recent.append(now)
         clock.call_at(now + delay, lambda: self._again(machine))
 

@@ -19,12 +19,17 @@ def view_of(machine: Machine) -> MachineView:
     return MachineView(
         machine.name, machine.chart.label, machine.status, snapshot.configuration.leaf_ids if snapshot else (),
         machine.since, machine.life, machine.version, machine.last_event, lifecycle_of(machine.status),
-        operational(machine), machine.health, machine.error, machine.restarts, machine.parent, machine.origin,
+        operational(machine), _health(machine), machine.error, machine.restarts, machine.parent, machine.origin,
         _only_here(machine),
         is_stuck(machine), running.type if running else None, waiting_for(machine), enabled_events(machine),
         tuple({"event": t.event, "due": t.due, "state": t.state} for t in snapshot.timers) if snapshot else (),
         tuple(h.job_id for h in snapshot.held) if snapshot else (),
     )  # fmt: skip
+
+
+def _health(machine: Machine) -> str:
+    """Critical for all while the store cannot be written."""
+    return machine.health if machine.supervisor.store.trouble.error is None else "Critical"
 
 
 def _only_here(machine: Machine) -> int:

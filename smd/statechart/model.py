@@ -29,7 +29,10 @@ class Retry(NamedTuple):
 
     def pause(self, attempt: int) -> float:
         """Seconds before attempt number `attempt + 1`; attempts count from 1."""
-        return min(self.delay * self.factor ** (attempt - 1), self.max_delay)
+        try:
+            return min(self.delay * self.factor ** (attempt - 1), self.max_delay)
+        except OverflowError:
+            return self.max_delay
 
 
 class Action:
@@ -45,12 +48,13 @@ class Action:
         program: what the loader compiled: a `ShellProgram` for `bash`, pairs (key path, Expression) for
             `assign`, else None.
         custom: true for a user's Python action.
+        limited: the `timeout` among the parameters of a custom action bounds its run; else it is the action's own.
         watch: what an empty answer waits for (`jobs`, `events`, `tracked`), else None.
         at: `file:line:column` for messages.
     """
 
-    __slots__ = ("at", "cond", "custom", "description", "error_events", "events", "kind", "operation", "params",
-                 "program", "repeatable", "retry", "type", "watch")  # fmt: skip
+    __slots__ = ("at", "cond", "custom", "description", "error_events", "events", "kind", "limited", "operation",
+                 "params", "program", "repeatable", "retry", "type", "watch")  # fmt: skip
 
     def __init__(
         self,
@@ -64,6 +68,7 @@ class Action:
         retry: Retry | None = None,
         repeatable: bool = False,
         custom: bool = False,
+        limited: bool = False,
         program: Any = None,
         watch: str | None = None,
         description: str = "",
@@ -78,6 +83,7 @@ class Action:
         self.retry = retry
         self.repeatable = repeatable
         self.custom = custom
+        self.limited = limited
         self.program = program
         self.watch = watch
         self.description = description

@@ -9,6 +9,18 @@ from pathlib import Path
 
 from smd.errors import StoreError
 
+_held: set[int] = set()
+"""Descriptors of the locks this process holds."""
+
+
+def _let_go() -> None:
+    """In a forked child: a lock belongs to the open file, so the child would hold it after the daemon's end."""
+    while _held:
+        os.close(_held.pop())
+
+
+os.register_at_fork(after_in_child=_let_go)
+
 
 class LockFile:
     """`<path>.lock`, held by `flock` until released or until the process ends, however it ends.
@@ -56,6 +68,7 @@ class LockFile:
             os.close(descriptor)
             raise StoreError(f"cannot open {self._store}: {self.path}: {error.strerror}") from error
         self._descriptor = descriptor
+        _held.add(descriptor)
 
     def note(self, now: float) -> None:
         """Keep a time for the next holder: one small write into the page cache, safe from the process's end.
@@ -78,6 +91,7 @@ class LockFile:
     def release(self) -> None:
         """Give the lock back; may be called twice."""
         if self._descriptor >= 0:
+            _held.discard(self._descriptor)
             os.close(self._descriptor)
             self._descriptor = -1
 

@@ -68,7 +68,8 @@ def test_senders_hear_why_and_are_taken_again_as_soon_as_the_disk_works(start: C
         refusals.append(refusal(daemon, EVENTS, {"type": "nosuch"}))
         refusals.append(refusal(daemon, "/v1/machines/counter/stop"))
         refusals.append(refusal(daemon, "/v1/jobs", {"job_type": "x"}))
-        assert daemon.get("/v1/machines/counter")["status"] == "running"
+        view = daemon.get("/v1/machines/counter")
+        assert (view["status"], view["health"]) == ("running", "Critical")
         store = daemon.get("/v1/status")["store"]
         shown = daemon.smctl("status")
     for refused in refusals:
@@ -79,6 +80,8 @@ def test_senders_hear_why_and_are_taken_again_as_soon_as_the_disk_works(start: C
     assert f"store: {store['reason']}" in shown.out
     assert daemon.send("counter", "tick")["disposition"] == "taken"
     assert daemon.context("counter") == {"count": 2}
+    until(daemon, writable=True)
+    assert daemon.get("/v1/machines/counter")["health"] == "Healthy"
 
 
 def test_the_log_says_once_that_the_store_cannot_write_and_once_that_it_can(start: Callable[..., Daemon]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import signal
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -170,6 +171,17 @@ def test_a_stop_in_the_middle_of_a_load_answers_what_it_has_taken(start: Callabl
     left = [number for number in range(events) if number not in sender.answers]
     sender.send("counter", left)
     assert daemon.context("counter") == {"count": events, "sum": sum(range(events))}
+
+
+def test_a_closed_terminal_stops_it_with_its_actions(start: Callable[..., Daemon], whisper: Whisper) -> None:
+    beacon = uuid4().hex
+    daemon = start()
+    daemon.add(PATIENT % (beacon, beacon))
+    whisper.hear(2)
+    daemon.process.send_signal(signal.SIGHUP)
+    assert daemon.wait() == 0
+    assert not daemon.socket.exists()
+    assert not marked(beacon)
 
 
 def test_a_deadline_survives_kills_and_fires_once(start: Callable[..., Daemon]) -> None:

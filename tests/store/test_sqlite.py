@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import multiprocessing
 import os
 import re
 import resource
@@ -124,6 +125,20 @@ async def test_lock_ends_with_its_process(tmp_path: Path) -> None:
     store = SqliteStore(path)
     await store.open()
     await store.close()
+
+
+async def test_lock_is_not_left_to_forked_children(tmp_path: Path, sqlite: SqliteStore) -> None:
+    """A Python action may fork; its child would keep the store locked after the daemon was killed."""
+    child = multiprocessing.get_context("fork").Process(target=signal.pause)
+    child.start()
+    try:
+        await sqlite.close()
+        again = SqliteStore(tmp_path / "smd.db")
+        await again.open()
+        await again.close()
+    finally:
+        child.kill()
+        child.join()
 
 
 # --- what cannot be opened ------------------------------------------------------------------------------------------

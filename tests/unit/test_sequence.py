@@ -6,6 +6,7 @@ import pytest
 
 from smd.statechart.effects import Settle, Warn
 from smd.statechart.event import Event, Hold, Outcome
+from smd.statechart.model import Retry
 from smd.statechart.sequence import key_of
 from smd.statechart.snapshot_json import to_plain
 from tests.lab import Lab
@@ -130,6 +131,108 @@ def test_sleep_is_a_timer_of_the_snapshot() -> None:
     assert lab.wait(1.9) == 0
     assert lab.wait(0.1) == 1
     assert lab.states == ["b"]
+
+
+@pytest.mark.parametrize(("sleeps", "states", "after"), [("60s", ["late"], 1), ("500ms", ["b"], 0.5), ("1s", ["b"], 1)])
+def test_of_a_sleep_and_its_time_out_the_shorter_wins(sleeps: str, states: list[str], after: float) -> None:
+    lab = Lab(
+        f"states: {{a: {{actions: [{{type: sleep, duration: {sleeps}, timeout: 1s}}], on: {{wake_up: b, error: late}}}}, "
+        "b: {}, late: {}}"
+    )
+    assert lab.wait(after - 0.01) == 0
+    assert lab.wait(0.01) == 1
+    assert (lab.states, lab.snapshot.timers) == (states, ())
+    assert ("last_error" in lab.context) is (states == ["late"])
+
+
+WAITING_ACTIONS = {
+    "claim_job": "{type: claim_job, timeout: '{limit}'%s}",
+    "check_database_queue": "{type: check_database_queue, empty: null, timeout: '{limit}'%s}",
+    "get_pending_jobs": "{type: get_pending_jobs, empty: null, timeout: '{limit}'%s}",
+    "check_events": "{type: check_events, event_types: [ping], success: found, empty: null, timeout: '{limit}'%s}",
+}
+
+
+def waiting_lab(name: str, more: str = "", limit: str = "24s") -> Lab:
+    action = WAITING_ACTIONS[name] % more
+    answers = "{error: late, new_job: b, jobs_found: b, found: b, again: a}"
+    lab = Lab(f"states: {{a: {{actions: [{action}], on: {answers}}}, b: {{}}, late: {{}}}}", limit=limit)
+    lab.outcome(None, phase="asking", empty=True)
+    return lab
+
+
+@pytest.mark.parametrize("name", WAITING_ACTIONS)
+def test_an_action_that_waits_fails_when_its_time_is_up(name: str) -> None:
+    lab = waiting_lab(name)
+    assert lab.wait(23.9) == 0
+    lab.outcome(None, phase="waiting", empty=True)  # looked again and found nothing: the deadline stays
+    assert lab.wait(0.1) == 1
+    assert (lab.states, lab.snapshot.timers) == (["late"], ())
+    assert lab.context["last_error"] == f"{name}: timed out after 24 s"
+    assert lab.context["last_error_action"] == name
+
+
+@pytest.mark.parametrize("name", WAITING_ACTIONS)
+def test_what_it_waited_for_ends_the_time_out(name: str) -> None:
+    lab = waiting_lab(name)
+    if name == "check_events":
+        lab.send("ping")
+    else:
+        lab.outcome(lab.open("waiting").events["success"], phase="waiting")
+    assert (lab.states, lab.snapshot.timers) == (["b"], ())
+
+
+@pytest.mark.parametrize("name", WAITING_ACTIONS)
+def test_each_entry_waits_its_own_time(name: str) -> None:
+    lab = waiting_lab(name)
+    lab.wait(20)
+    lab.send("again")
+    lab.outcome(None, phase="asking", empty=True)
+    assert lab.wait(23.9) == 0
+    assert lab.wait(0.1) == 1
+    assert lab.states == ["late"]
+
+
+@pytest.mark.parametrize("name", WAITING_ACTIONS)
+def test_a_wait_that_timed_out_is_tried_again(name: str) -> None:
+    lab = waiting_lab(name, more=", retry: {max: 1, delay: 3s}")
+    assert lab.wait(24) == 1
+    assert lab.records("sleeping")
+    assert lab.wait(3) == 1
+    lab.outcome(None, phase="asking", empty=True)
+    assert lab.wait(23.9) == 0
+    assert lab.wait(0.1) == 1
+    assert lab.states == ["late"]
+
+
+def test_a_sleep_that_timed_out_is_tried_again() -> None:
+    lab = Lab(
+        "states: {a: {actions: [{type: sleep, duration: 9s, timeout: 1s, retry: {max: 1, delay: 3s}}], "
+        "on: {error: late}}, late: {}}"
+    )
+    assert lab.wait(1) == 1
+    assert lab.wait(4.9 - 1) == 1
+    assert lab.states == ["a"]
+    assert lab.wait(0.1) == 1
+    assert lab.states == ["late"]
+
+
+def test_a_store_action_that_failed_asks_the_store_again() -> None:
+    lab = Lab(
+        "states: {a: {actions: [{type: add_job, job_type: t, retry: {max: 1, delay: 3s}}], on: {error: b}}, b: {}}"
+    )
+    lab.outcome("error", phase="asking", ok=False, error="no")
+    lab.wait(3)
+    assert [r.attempt for r in lab.records("asking")] == [2]
+    lab.outcome("error", phase="asking", ok=False, error="no")
+    assert lab.states == ["b"]
+
+
+@pytest.mark.parametrize("name", WAITING_ACTIONS)
+def test_a_time_out_that_is_no_duration_fails_the_action(name: str) -> None:
+    lab = waiting_lab(name, limit="soon")
+    assert (lab.states, lab.snapshot.timers) == (["late"], ())
+    assert "soon" in lab.context["last_error"]
 
 
 @pytest.mark.parametrize(("rule", "disposition"), [("queue", "deferred"), ("ignore", "ignored"), ("restart", "taken")])
@@ -299,6 +402,21 @@ def test_a_timer_fires_in_the_state_that_armed_it_only() -> None:
     assert lab.states == ["late"]
 
 
+@pytest.mark.parametrize(("first", "second"), [("5", "7.5"), ("'5'", "7500ms")])
+def test_bare_numbers_are_seconds(first: str, second: str) -> None:
+    lab = Lab(f"states: {{a: {{after: {{{second}: c, {first}: b}}}}, b: {{}}, c: {{}}}}")
+    assert sorted(t.seconds for t in lab.snapshot.timers) == [5.0, 7.5]
+    lab.wait(5)
+    assert lab.states == ["b"]
+
+
+def test_two_spellings_of_one_duration_are_two_timers() -> None:
+    lab = Lab("states: {a: {after: {5: {if: 'false', to: b}, 5s: c}}, b: {}, c: {}}")
+    assert [t.event for t in lab.snapshot.timers] == ["timeout(5)", "timeout(5s)"]
+    lab.wait(5)
+    assert lab.states == ["c"]
+
+
 def test_an_ignored_event_does_not_cancel_a_timer() -> None:
     lab = Lab("states: {a: {after: {5s: b}}, b: {}}")
     lab.send("noise")
@@ -375,3 +493,7 @@ def test_a_failure_is_told_with_the_name_of_its_action_once(told: str) -> None:
     lab = Lab("machine: m\nstates: {a: {actions: [{type: run, argv: ['true']}]}}")
     lab.fail(told)
     assert [e.message for e in lab.effects if isinstance(e, Warn) and e.code == "action_failed"] == ["run: broke"]
+
+
+def test_the_thousandth_retry_comes_as_late_as_the_tenth() -> None:
+    assert Retry(5_000, factor=10.0).pause(4_000) == Retry(5_000, factor=10.0).pause(10) == 60.0
