@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from smd import __version__, log
-from smd.document import check_document, machine_files
+from smd.document import Names, check_document, files_of
 from smd.errors import ChartError, SettingsError, SmdError
 from smd.problems import DocumentError, render_problems
 from smd.settings import Settings, load_settings
@@ -75,17 +75,20 @@ def serve(config: tuple[Path, ...], **options: Any) -> None:
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--actions-dir", type=click.Path(path_type=Path), multiple=True)
 def check(paths: tuple[Path, ...], actions_dir: tuple[Path, ...]) -> None:
-    """Read machine files, report every mistake, and exit (8 if there is one)."""
+    """Read machine files, report every mistake, and exit (8 if there is one).
+
+    Two files of the same machine are a mistake, too: a start with both is refused.
+    """
     from smd.actions.loader import CustomActions  # noqa: PLC0415 - only this command needs it here
 
     custom = CustomActions([folder.absolute() for folder in actions_dir]).types()
-    bad = 0
+    bad, names = 0, Names()
     try:
-        for path in (file for given in paths for file in machine_files(given)):
+        for path in files_of(paths):
             text = path.read_bytes()
-            problems = check_document(text, str(path), custom=custom)
+            problems = check_document(text, str(path), custom=custom, names=names)
             if problems:
-                click.echo(render_problems(problems, text.decode("utf-8", "replace")), err=True)
+                click.echo(render_problems(problems, text), err=True)
             bad += any(problem.severity == "error" for problem in problems)
             if not problems:
                 click.echo(f"{path}: ok")

@@ -37,8 +37,10 @@ CODES = {
     "smd-E304": "a parameter with a wrong value",
     "smd-E305": "a lasting action where only instant ones may stand",
     "smd-E306": "shell text that cannot be made safe",
-    "smd-E307": "the program of `run` is not literal",
+    "smd-E307": "the program of `run` is not literal, or data could choose what runs",
     "smd-E401": "not an expression",
+    "smd-W101": "accepted for the predecessor's sake, and without effect",
+    "smd-W102": "taken for an action's own parameter, though it has the name of a common key",
 }
 """Every code with its meaning. Codes are stable: a meaning may get wider, never different."""
 
@@ -46,6 +48,9 @@ ERROR, WARNING = "error", "warning"
 LINE_BREAK = re.compile("\r\n|[\r\n\x85\u2028\u2029]")
 _PLAIN_PART = re.compile(r"[\w*-]+")
 _SHOWN = 120
+_UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+"""Characters that drive a terminal or turn its text around; in an excerpt each is shown as one replacement."""
+_TOLD = re.compile(r".*?:(\d{1,9}):(\d{1,9}): (?:error|warning)\[")
 
 
 class Problem(NamedTuple):
@@ -84,7 +89,7 @@ class Problem(NamedTuple):
 
 
 class DocumentError(ChartError):
-    """A document with mistakes, all of them.
+    """A document with mistakes, all of them; the message tells each with its hint.
 
     Args:
         problems: in the order of their places.
@@ -98,7 +103,7 @@ class DocumentError(ChartError):
         self.text = text
         first = self.problems[0]
         count = f"{len(self.problems)} problems" if len(self.problems) > 1 else "1 problem"
-        told = "\n".join(map(str, self.problems))
+        told = "\n".join(problem.render() for problem in self.problems)
         super().__init__(f"cannot load {first.file}: {count}\n{told}", hint=first.hint)
 
     def render(self) -> str:
@@ -111,10 +116,32 @@ def arranged(problems: Iterable[Problem]) -> list[Problem]:
     return sorted(dict.fromkeys(problems), key=lambda p: (p.file, p.line, p.column, p.code, p.path, p.message))
 
 
-def render_problems(problems: Iterable[Problem], text: str = "") -> str:
+def render_problems(problems: Iterable[Problem], text: str | bytes = "") -> str:
     """Problems of one document in compiler style, an empty line between them."""
-    lines = LINE_BREAK.split(text)
+    lines = _lines(text)
     return "\n\n".join(p.render(lines[p.line - 1] if 0 < p.line <= len(lines) else "") for p in problems)
+
+
+def with_excerpts(told: str, text: str | bytes) -> str:
+    """A `DocumentError`'s message as another process told it, with the source line and a caret at each problem.
+
+    Args:
+        told: the message.
+        text: the document it is about; a place that is not in it is left as it is.
+    """
+    lines, parts = _lines(text), []
+    for line in told.split("\n"):
+        parts.append(line)
+        if place := _TOLD.match(line):
+            number, column = map(int, place.groups())
+            source_line = lines[number - 1] if 0 < number <= len(lines) else ""
+            if source_line.strip() and column <= len(source_line) + 1:
+                parts.append(_excerpt(source_line, column))
+    return "\n".join(parts)
+
+
+def _lines(text: str | bytes) -> list[str]:
+    return LINE_BREAK.split(text.decode("utf-8-sig", "replace") if isinstance(text, bytes) else text)
 
 
 def dotted(path: Iterable[str | int]) -> str:
@@ -151,6 +178,6 @@ def shown(value: object) -> str:
 def _excerpt(line: str, column: int) -> str:
     """The source line and a caret; long lines are cut around the place, tabs keep their width."""
     start = max(0, column - 1 - _SHOWN // 2) if len(line) > _SHOWN else 0
-    piece = line[start : start + _SHOWN]
+    piece = _UNSEEN.sub("\N{REPLACEMENT CHARACTER}", line[start : start + _SHOWN])
     lead = "".join(c if c == "\t" else " " for c in piece[: column - 1 - start])
     return f"    {piece}\n    {lead}^"

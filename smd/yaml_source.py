@@ -26,6 +26,7 @@ MAX_PROBLEMS = 1000
 
 Path = Sequence[str | int]
 Place = tuple[int, int]
+Takes = Callable[[tuple[str | int, ...]], bool]
 
 _CONTROL = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufeff\uff00-\ufffd\U00010000-\U0010ffff]")
 _TAG = "tag:yaml.org,2002:"
@@ -55,11 +56,12 @@ class _Node:
 
 
 class _Entry(NamedTuple):
-    """One key of a mapping: the places of key and value, and the value's node."""
+    """One key of a mapping: the places of key and value, the value's node, and whether the key is a bare number."""
 
     key_place: Place
     place: Place
     node: _Node
+    number: bool = False
 
 
 class Source:
@@ -91,7 +93,7 @@ class Source:
         node, place, key_place = self._root, *((self._root.place,) * 2 if self._root else ((0, 0), (0, 0)))
         for part in path:
             if node is not None and isinstance(part, str) and part in node.entries:
-                key_place, place, node = node.entries[part]
+                key_place, place, node, _ = node.entries[part]
             elif node is not None and isinstance(part, int) and part < len(node.items):
                 node, place = node.items[part]
                 key_place = place
@@ -116,20 +118,24 @@ def read_yaml(text: str | bytes, name: str) -> Source:
     return source
 
 
-def scan_yaml(text: str | bytes, name: str) -> tuple[Source, list[Problem]]:
-    """Read one YAML document as far as possible; the value is None where nothing could be read."""
-    reader = _Reader(name)
+def scan_yaml(text: str | bytes, name: str, takes_numbers: Takes = lambda _: False) -> tuple[Source, list[Problem]]:
+    """Read one YAML document as far as possible; the value is None where nothing could be read.
+
+    In mappings at whose paths `takes_numbers` says so, keys may be bare numbers; they become texts, as written.
+    """
+    reader = _Reader(name, takes_numbers)
     decoded = reader.decode(text)
     root = reader.compose(decoded) if not reader.problems else None
-    source = Source(name, decoded, reader.construct(root) if root is not None else None, root)
+    source = Source(name, decoded, reader.construct(root, ()) if root is not None else None, root)
     return source, reader.problems
 
 
 class _Reader:
     """Reads one text; collects what is wrong with it."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, takes_numbers: Takes) -> None:
         self.name = name
+        self.takes_numbers = takes_numbers
         self.problems: list[Problem] = []
         self.anchors: dict[str, _Node] = {}
         self.nodes = 0
@@ -268,25 +274,24 @@ class _Reader:
             if name is None:
                 continue
             if name in node.entries:
-                first = node.entries[name].key_place
-                hint = f"it stands first in line {first[0]}"
+                hint = f"it stands first in line {node.entries[name].key_place[0]}"
                 self.report("E003", key_place, f"the key {shown(name)} stands twice", hint)
             else:
-                node.entries[name] = _Entry(key_place, place, value)
+                node.entries[name] = _Entry(key_place, place, value, _is_number(key))
         if merged is not None:
             self._merge(node, merged)
 
     def _key(self, key: _Node, place: Place) -> str | None:
         if key.kind != "scalar":
-            hint = "put a text with braces in quotes"
-            self.report("E004", place, f"a key must be a text, not a {key.kind}", hint)
+            self.report("E004", place, f"a key must be a text, not a {key.kind}", "put a text with braces in quotes")
             return None
-        value = self.scalar(key)
-        if isinstance(value, str):
-            return value
-        hint = f"write '{key.text or 'null'}': in quotes"
-        self.report("E004", place, f"a key must be a text, not {shown(value)}", hint)
+        if isinstance(self.scalar(key), str) or _is_number(key):
+            return key.text
+        self._no_text(place, key.text or "null")
         return None
+
+    def _no_text(self, place: Place, text: str) -> None:
+        self.report("E004", place, f"a key must be a text, not {text:.60}", f"write '{text}': in quotes")
 
     def _merge(self, node: _Node, merged: _Node) -> None:
         sources = [part for part, _ in merged.items] if merged.kind == "list" else [merged]
@@ -303,13 +308,22 @@ class _Reader:
 
     # --- nodes to values ------------------------------------------------------------------------------------
 
-    def construct(self, node: _Node) -> Any:
-        """The plain value of a node; recursion is bounded by MAX_DEPTH."""
+    def construct(self, node: _Node, path: tuple[str | int, ...]) -> Any:
+        """The plain value of a node at a path; recursion is bounded by MAX_DEPTH."""
         if node.kind == "list":
-            return [self.construct(item) for item, _ in node.items]
+            return [self.construct(item, (*path, index)) for index, (item, _) in enumerate(node.items)]
         if node.kind == "mapping":
-            return {name: self.construct(entry.node) for name, entry in node.entries.items()}
+            return {
+                name: self.construct(entry.node, (*path, name))
+                for name, entry in node.entries.items()
+                if not entry.number or self._stands(entry, name, path)
+            }
         return self.scalar(node)
+
+    def _stands(self, number: _Entry, name: str, path: tuple[str | int, ...]) -> bool:
+        if not (stands := self.takes_numbers(path)):
+            self._no_text(number.key_place, name)
+        return stands
 
     def scalar(self, node: _Node) -> Any:
         """The value of a scalar by the core schema (YAML 1.2.2, 10.3.2); reports what JSON cannot hold."""
@@ -355,6 +369,10 @@ _TAGGED: dict[str, Callable[[Any], bool]] = {
     _TAG + "int": lambda v: isinstance(v, int) and not isinstance(v, bool),
     _TAG + "float": lambda v: isinstance(v, int | float) and not isinstance(v, bool),
 }
+
+
+def _is_number(node: _Node) -> bool:
+    return node.plain and bool(_INT.fullmatch(node.text) or _FLOAT.fullmatch(node.text))
 
 
 def _place_at(text: str, offset: int) -> Place:

@@ -22,7 +22,10 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     "yaml_source": ({"errors", "problems"}, {"yaml"}),
     "settings": ({"errors", "yaml_source", "problems"}, {"pydantic"}),
     "log": (set(), {"structlog"}),
-    "document": ({"catalogue", "statechart", "shell", "yaml_source", "problems", "errors"}, {"pydantic"}),
+    "document": (
+        {"catalogue", "statechart", "shell", "yaml_source", "problems", "errors"},
+        {"pydantic", "jsonschema", "referencing"},
+    ),
     "store": ({"statechart", "jobs", "codec", "errors"}, {"aiosqlite"}),
     "actions": ({"catalogue", "statechart", "shell", "jobs", "store.base", "codec", "errors"}, {"structlog"}),
     "runtime": (

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Generator
 from pathlib import Path
 from typing import Any, Protocol
 
+from smd.actions.values import brief, storable
 from smd.errors import ActionError
 from smd.statechart.event import Event, Hold, Outcome
 from smd.statechart.model import Action
@@ -44,8 +45,8 @@ class Call:
         output: called with (stream name, bytes) as output arrives, for the full log.
     """
 
-    __slots__ = ("action", "attempt", "context", "event", "flat", "full_key", "held", "key", "life", "log", "lookup", "machine",
-                 "now", "output", "params", "region", "state", "work_folder")  # fmt: skip
+    __slots__ = ("action", "attempt", "context", "event", "flat", "full_key", "held", "key", "life", "log", "lookup",
+                 "machine", "now", "output", "params", "region", "state", "work_folder")  # fmt: skip
 
     def __init__(
         self,
@@ -105,7 +106,11 @@ class Call:
         patch: tuple[tuple[Any, ...], ...] = (),
         exit_code: int | None = None,
     ) -> Outcome:
-        """Failure: sets `last_error` and its kin in the context, answers `event`, by default the chart's `error`."""
+        """Failure: sets `last_error` and its kin in the context, answers `event`, by default the chart's `error`.
+
+        Of a long error its head and tail are kept; the log has it whole.
+        """
+        error = kept(error, self.log)
         name = self.action.events.get("error", "error") if event == "" else event
         told: list[tuple[Any, ...]] = [
             ("set", ("last_error",), error),
@@ -127,6 +132,18 @@ class Call:
         return value
 
 
+def kept(error: str, log: Log) -> str:
+    """An error's words as an outcome may hold them (see `values.brief`); what that leaves out is in the log."""
+    whole = storable(error)
+    words = brief(whole)
+    if words != whole:
+        try:
+            log("error", whole)
+        except Exception as broken:  # noqa: BLE001 - told with the failure that could not be logged
+            return brief(f"{whole} (and the log cannot be written: {type(broken).__name__})")
+    return words
+
+
 class Perform(Protocol):
     """A working action."""
 
@@ -143,4 +160,4 @@ class Ask(Protocol):
         ...
 
 
-__all__ = ["MISSING", "Ask", "Call", "Log", "Lookup", "Perform"]
+__all__ = ["MISSING", "Ask", "Call", "Log", "Lookup", "Perform", "kept"]

@@ -15,7 +15,7 @@ from smd.actions.base_action import BaseAction
 from smd.actions.legacy_models import JobModel, serving
 from smd.actions.loader import CustomActions, LoadError
 from smd.actions.threads import OwnThread, abandoned_threads
-from smd.actions.values import copied, patch, plain
+from smd.actions.values import brief, copied, patch, plain, storable
 from smd.errors import ActionError, ChartError, SmdError
 from smd.statechart.context import Change
 from smd.statechart.durations import parse_duration
@@ -124,14 +124,15 @@ def _judged(call: Call, answer: Answer | Failure | None, error: BaseException | 
     words, trace = answer
     try:
         if trace:
-            call.log("error", trace)
+            call.log("error", storable(trace))
+            words = brief(words)  # the trace ends with all of them
     except Exception as broken:  # noqa: BLE001 - told with the failure that could not be logged
-        words = f"{words} (and the log cannot be written: {type(broken).__name__})"
+        words = brief(f"{words} (and the log cannot be written: {type(broken).__name__})")
     return call.failed(words)
 
 
 def _timeout(call: Call) -> float | None:
-    value = call.params.get("timeout")
+    value = call.params.get("timeout") if call.action.limited else None
     try:
         return None if value is None else parse_duration(value)
     except ChartError as error:
@@ -147,7 +148,7 @@ def _in_thread(call: Call, actions: CustomActions, thread: OwnThread[Answer | Fa
             context["job_model"] = JobModel(call.machine)
         action = found.make(_config(call))
         if isinstance(action, BaseAction):
-            action._tell = lambda level, message: thread.tell(call.log, str(level), str(message))
+            action._tell = lambda level, message: thread.tell(call.log, storable(str(level)), storable(str(message)))
         thread.check()
         returned = action.execute(context)
         if isinstance(returned, CoroutineType) or inspect.isawaitable(returned):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 import resource
 import shutil
 import sys
@@ -13,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from smd.actions.base import Call
+from smd.catalogue import amount
 from smd.errors import ActionError, ChartError
-from smd.shell import check_argument
+from smd.shell import check_argument, name_fault
 from smd.statechart.durations import parse_duration
 
 ALLOWED = frozenset(
@@ -40,9 +40,6 @@ _SET_AND_EXEC = (
     "    resource.setrlimit(number, (soft, hard))\n"
     "os.execv(sys.argv[2], sys.argv[2:])\n"
 )
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
-_SIZE = re.compile(r"([0-9]{1,18})\s*([KMGT]?)(?:i?B)?\Z", re.IGNORECASE)
-_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
 
 def child_environment(call: Call, extra: Mapping[str, Any]) -> dict[str, str]:
@@ -53,9 +50,8 @@ def child_environment(call: Call, extra: Mapping[str, Any]) -> dict[str, str]:
     """
     chosen = {k: v for k, v in os.environ.items() if k in ALLOWED or k.startswith("LC_")}
     for name, value in extra.items():
-        if not _NAME.match(name) or name.startswith("SMD_"):
-            why = "names beginning with SMD_ are smd's own" if name.startswith("SMD_") else "it is no variable name"
-            raise ActionError(f"cannot set the environment variable {name!r:.80}: {why}")
+        if fault := name_fault(name):
+            raise ActionError(f"cannot set the environment variable {name!r:.80}: {fault}")
         if value is not None:
             chosen[name] = check_argument(value, f"env: {name}")
     chosen.setdefault("PATH", os.defpath)
@@ -115,12 +111,12 @@ def _known(limits: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _range(name: str, value: object) -> tuple[int, int]:
-    amount = _seconds(value) if name == "cpu" else _amount(name, value)
+    soft = _seconds(value) if name == "cpu" else _amount(name, value)
     _, highest = resource.getrlimit(LIMITS[name][1])
-    hard = amount + 1 if name == "cpu" else amount
+    hard = soft + 1 if name == "cpu" else soft
     if highest != resource.RLIM_INFINITY:
-        amount, hard = min(amount, highest), min(hard, highest)
-    return amount, hard
+        soft, hard = min(soft, highest), min(hard, highest)
+    return soft, hard
 
 
 def _seconds(value: object) -> int:
@@ -131,12 +127,10 @@ def _seconds(value: object) -> int:
 
 
 def _amount(name: str, value: object) -> int:
-    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
-        return value
-    found = _SIZE.match(value.strip()) if isinstance(value, str) else None
-    if found is None or not int(found[1]):
-        raise ActionError(f"cannot limit {name} to {value!r:.40}: not a number above 0", hint="write 256 or 64M")
-    return int(found[1]) * _UNITS[found[2].upper()]
+    try:
+        return amount(value)
+    except ChartError as error:
+        raise ActionError(f"cannot limit {name}: it {error.message}", hint=error.hint) from error
 
 
 def spawn_error(program: str, cwd: str, error: OSError) -> ActionError:

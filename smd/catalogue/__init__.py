@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
+from smd.catalogue.limits import LIMITS, amount
 from smd.catalogue.rows import ACTIONS, COMMON, CUSTOM
 from smd.catalogue.types import ActionType, Kind, Parameter, Value
 
-__all__ = ["ACTIONS", "COMMON", "CUSTOM", "ActionType", "Kind", "Parameter", "Value"]
+__all__ = ["ACTIONS", "COMMON", "CUSTOM", "LIMITS", "ActionType", "Kind", "Parameter", "Value", "amount"]

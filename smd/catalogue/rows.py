@@ -25,6 +25,7 @@ _COMMAND = (
     P("parse", V.WORD, choices=("json", "text", "lines")),
     P("limits", V.MAPPING, {}),
     P("kill_after", V.DURATION, 5.0),
+    P("roots", V.PATHS, []),
 )
 
 _ROWS = (
@@ -73,7 +74,7 @@ _ROWS = (
         "bash", Kind.WORKING, "Runs shell text; placeholders are passed as variables, never as text.",
         (
             P("command", V.SHELL, required=True), P("shell", V.WORD, "sh", choices=("sh", "bash")),
-            P("allow_dash", V.BOOLEAN, False), P("roots", V.PATHS, []), *_COMMAND,
+            P("allow_dash", V.BOOLEAN, False), *_COMMAND,
         ),
         success="job_done",
     ),

@@ -27,16 +27,16 @@ ISSUE = ("code", "severity", "file", "line", "column", "path", "message", "hint"
 def validate(session: Session, /, files: tuple[str, ...], **options: Any) -> int:
     """Check machine files, or all in a folder, without a daemon.
 
-    Prints every problem with its place. Exit code: 0 no errors; 8 errors, or warnings with --strict; 4 a file
-    cannot be read.
+    Prints every problem with its place. Two files of the same machine are an error, too. Exit code: 0 no errors;
+    8 errors, or warnings with --strict; 4 a file cannot be read.
     """
-    from smd.document import check_document  # noqa: PLC0415
+    from smd.document import Names, check_document  # noqa: PLC0415
 
     if options["form"] == "json":
         session.out.form = "json"
     custom = _custom_types(options["actions_dir"])
     reports: list[dict[str, Any]] = []
-    code = exits.OK
+    code, names = exits.OK, Names()
     for file in _named(files):
         try:
             text = stdin("the machine") if file == "-" else Path(file).read_bytes()
@@ -44,26 +44,27 @@ def validate(session: Session, /, files: tuple[str, ...], **options: Any) -> int
             session.out.failure(f"cannot read '{file}': {getattr(error, 'strerror', None) or error}")
             code = max(code, exits.NOT_FOUND)
             continue
-        problems = check_document(text, "<stdin>" if file == "-" else file, custom=custom)
+        problems = check_document(text, "<stdin>" if file == "-" else file, custom=custom, names=names)
         report = _report(file, problems)
         reports.append(report)
         if report["error_count"] or (options["strict"] and report["warning_count"]):
             code = exits.INVALID
         if session.out.is_text:
-            _print(session, [p for p in problems if not options["quiet"] or p.severity == "error"])
+            _print(session, [p for p in problems if not options["quiet"] or p.severity == "error"], text)
     _conclude(session, reports)
     return code
 
 
 def _named(files: tuple[str, ...]) -> list[str]:
-    """The files given, with those of folders in their place; an empty folder stays, and cannot be read."""
+    """The files given, each once, with those of folders in their place; an empty folder stays, and cannot be read."""
     from smd.document import machine_files  # noqa: PLC0415
 
-    named: list[str] = []
+    named: dict[Path, str] = {}
     for file in files:
         found = machine_files(Path(file)) if Path(file).is_dir() else []
-        named += map(str, found) if found else [file]
-    return named
+        for path in map(str, found) if found else [file]:
+            named.setdefault(Path(path).absolute(), path)
+    return list(named.values())
 
 
 def _custom_types(folder: str | None) -> frozenset[str]:
@@ -83,10 +84,11 @@ def _report(file: str, problems: list[Problem]) -> dict[str, Any]:
     }
 
 
-def _print(session: Session, problems: list[Problem]) -> None:
-    for problem in problems:
-        for line in problem.render().splitlines():
-            session.out.line(line.expandtabs(4))
+def _print(session: Session, problems: list[Problem], text: bytes) -> None:
+    from smd.document import render_problems  # noqa: PLC0415
+
+    for line in render_problems(problems, text).splitlines():
+        session.out.line(line.expandtabs(4))
 
 
 def _conclude(session: Session, reports: list[dict[str, Any]]) -> None:

@@ -10,10 +10,11 @@ from smd.cli import exits
 from smd.cli.inputs import given, payload, seconds
 from smd.cli.output import Column, as_json, shortened, when
 from smd.cli.session import Session, command, event_words, machine_names
+from smd.errors import SmdError
 
 STATUSES = {"pending": "pending", "consumed": "consumed", "processed": "consumed"}
 """Status words of events; `processed` is the predecessor's."""
-GRACE = 5.0
+GRACE = 0.5
 """Seconds the daemon may be late with its own answer that a wait timed out."""
 COLUMNS = (
     Column("SEQ", "seq"),
@@ -70,11 +71,19 @@ def send_event(
     try:
         answer = session.client.post(path("machines", machine, "events"), body, wait=wait, timeout=timeout)
     except ClientError as error:
+        if error.code == "timeout" and timeout is not None:
+            raise _no_answer(timeout) from error
         if isinstance(error.body, dict) and isinstance(error.body.get("answer"), dict):
             _show(session, error.body["answer"])
         raise
     _show(session, answer)
     return exits.of_answer(answer)
+
+
+def _no_answer(timeout: float) -> SmdError:
+    told = f"cannot wait longer: the daemon has not answered within {timeout:g} s"
+    hint = "the event may still be taken; sending it again with the same --key tells"
+    return SmdError(told, code="wait_timeout", hint=hint)
 
 
 def _addressed(words: tuple[str, ...], target: str | None, kind: str | None) -> tuple[str, str]:

@@ -35,6 +35,7 @@ BY_CODE = {
 }
 BY_STATUS = {400: USAGE, 401: FORBIDDEN, 403: FORBIDDEN, 404: NOT_FOUND, 408: TIMED_OUT, 409: CONFLICT, 422: USAGE}
 BY_KIND = {"connection": UNREACHABLE, "request": USAGE}
+BY_IGNORED = {"unknown_event": NOT_FOUND, "guard_failed": FAILED}
 BY_DISPOSITION = {"taken": OK, "queued": OK, "deferred": OK, "duplicate": OK, "ignored": WRONG_STATE}
 
 
@@ -51,10 +52,10 @@ def of_error(error: SmdError) -> int:
 def of_answer(answer: dict[str, Any]) -> int:
     """The code for what became of an event: an unknown one is 4, another that was ignored 3, a failure 1.
 
-    A machine that failed on its way to being settled is a failure, too.
+    A guard that failed is a failure, and a machine that failed on its way to being settled is one, too.
     """
     if answer.get("settled", {}).get("status") == "failed":
         return FAILED
-    if answer.get("disposition") == "ignored" and answer.get("code") == "unknown_event":
-        return NOT_FOUND
+    if answer.get("disposition") == "ignored" and answer.get("code") in BY_IGNORED:
+        return BY_IGNORED[answer["code"]]
     return BY_DISPOSITION.get(str(answer.get("disposition")), FAILED)

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from smd.cli.inputs import seconds
+from smd.cli.inputs import hours
 from smd.cli.output import Column, Row, shortened, when
 from smd.cli.session import Session, command, machine_names
 
@@ -29,6 +29,7 @@ ERRORS = (
     Column("JOB", "job_id"),
     Column("AT", lambda row: when(_moment(row))),
     Column("EVENT", "type", wide=True),
+    Column("SOURCE", "source", wide=True),
 )
 
 
@@ -55,7 +56,7 @@ def _history(
 ) -> click.Command:
     @command(name=name, help=f"List {words}, newest first.")
     @click.option("--machine", metavar="MACHINE", shell_complete=machine_names, help="only this machine's")
-    @click.option("--hours", type=seconds, metavar="N", help="only the last N hours")
+    @click.option("--hours", type=hours, metavar="N", help="only the last N hours")
     @click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="how many at most")
     @click.option("--format", "form", type=click.Choice(["table", "json"]), help="json: the predecessor's fields")
     @click.pass_obj

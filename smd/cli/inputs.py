@@ -20,12 +20,21 @@ def seconds(text: str) -> float:
     Raises:
         click.BadParameter: it is not.
     """
+    return _span(text, "seconds")
+
+
+def hours(text: str) -> float:
+    """A span of time in hours; see `seconds`."""
+    return _span(text, "hours")
+
+
+def _span(text: str, unit: str) -> float:
     try:
         number = float(text)
     except ValueError:
         number = math.nan
     if not (math.isfinite(number) and number >= 0):
-        raise click.BadParameter(f"'{text}' is not a number of seconds")
+        raise click.BadParameter(f"'{text}' is not a number of {unit}, 0 or more")
     return number
 
 

@@ -71,7 +71,8 @@ def add_job(session: Session, /, job: str | None, **options: Any) -> None:
         _add_many(session, options)
         return
     if not options["kind"]:
-        raise click.UsageError("missing option '--type'")
+        many = "" if job else "; 'smctl add-job -' reads jobs from stdin, one JSON object a line"
+        raise click.UsageError(f"missing option '--type'{many}")
     body = given(
         job_type=options["kind"],
         job_id=job,

@@ -138,13 +138,18 @@ def show(session: Session, machine: str) -> None:
 @click.option("-n", "--lines", type=click.IntRange(0), default=100, show_default=True, help="how many old lines")
 @click.pass_obj
 def logs(session: Session, machine: str, follow: bool, lines: int) -> None:  # noqa: FBT001  click calls it
-    """Show a machine's log."""
+    """Show a machine's log.
+
+    With `-o json` or `-o ndjson` each line is a JSON object of its own ({"machine", "line"}).
+    """
+    if session.out.form in {"yaml", "name"}:
+        raise click.UsageError(f"a log has no form '{session.out.form}': it has table, json and ndjson")
     from smd.client import path  # noqa: PLC0415
 
     if follow:
         session.client.timeout = None
     wanted = True if follow else None
     for line in session.client.stream_lines(path("machines", machine, "log"), lines=lines, follow=wanted):
-        session.out.line(line)
+        session.out.line(line if session.out.is_text else as_json({"machine": machine, "line": line}))
         if follow:
             session.out.flush()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,10 @@ import click
 from smd.cli import exits
 from smd.cli.inputs import given, read_json, source, stdin
 from smd.cli.session import VERB_TIMEOUT, Session, command, machine_names
+from smd.errors import SmdError
+
+UNREAD = ("outside_folders", "invalid_chart")
+"""Codes of refusals of a file that the daemon may not have read at all."""
 
 _names = click.argument("machines", nargs=-1, required=True, metavar="MACHINE...", shell_complete=machine_names)
 
@@ -34,6 +40,7 @@ def _each(session: Session, machines: Sequence[str], ask: Callable[[str], dict[s
         answers.append(answer)
         if session.out.is_text:
             session.out.line(_report(answer))
+        worst = max(worst, _outcome(session, answer))
     if not session.out.is_text:
         whole = answers[0] if len(answers) == len(machines) == 1 else {"machines": answers}
         session.out.rows(answers, [], whole=whole, key=key, nothing="")
@@ -45,6 +52,14 @@ def _report(answer: dict[str, Any]) -> str:
         return f"{answer['removed']}: removed"
     states = ", ".join(answer.get("states") or [])
     return f"{answer['name']}: {answer['status']}" + (f" in {states}" if states else "")
+
+
+def _outcome(session: Session, view: dict[str, Any]) -> int:
+    """The exit code for a machine as it is now; why one has failed is told."""
+    if view.get("status") != "failed":
+        return exits.OK
+    session.out.failure(f"machine '{view['name']}' failed: {view.get('error')}", f"smctl logs {view['name']}")
+    return exits.FAILED
 
 
 def _verb(verb: str, text: str) -> click.Command:
@@ -88,10 +103,12 @@ def pause(session: Session, machines: tuple[str, ...], now: bool) -> int:  # noq
 @click.option("--context", metavar="JSON|@FILE|-", help="first context, put over the file's")
 @click.option("--no-start", is_flag=True, help="leave it stopped")
 @click.pass_obj
-def add(session: Session, file: str, name: str | None, context: str | None, no_start: bool) -> None:  # noqa: FBT001
+def add(session: Session, file: str, name: str | None, context: str | None, no_start: bool) -> int:  # noqa: FBT001
     """Add a machine from a file.
 
-    The daemon reads the file itself, so it must lie in a folder the daemon knows; `-` sends stdin's text.
+    The daemon reads the file itself, so it must lie in a folder the daemon knows; `-` sends stdin's text. Exit
+    code: 0 it is there; 1 it failed at once; 4 no such file; 5 the name is taken; 6 a folder the daemon does not
+    know; 8 the file has mistakes.
     """
     if file == context == "-":
         raise click.UsageError("cannot read both the machine and its context from stdin")
@@ -102,8 +119,40 @@ def add(session: Session, file: str, name: str | None, context: str | None, no_s
     first = None if context is None else read_json(source(context, "the context"), "the context")
     body = {**chart, **given(name=name, context=first, start=False if no_start else None)}
     session.client.timeout = VERB_TIMEOUT
-    view = session.client.post("/v1/machines", body)
+    try:
+        view = session.client.post("/v1/machines", body)
+    except SmdError as error:
+        if error.code == "invalid_document":
+            _show_source(error, chart)
+        if error.code in UNREAD and "path" in chart:
+            return _unread(session, error, file)
+        raise
     session.out.value(view, [_report(view)], name=view["name"])
+    return _outcome(session, view)
+
+
+def _unread(session: Session, error: SmdError, file: str) -> int:
+    """Tell why the daemon did not load a file: perhaps there is none, and if there is, stdin may carry it."""
+    if not os.path.lexists(file):
+        session.out.failure(f"cannot read '{file}': there is no such file")
+        return exits.NOT_FOUND
+    if error.code == "outside_folders":
+        error.hint = f"smctl add - < {shlex.quote(file)}"
+    session.out.error(error)
+    return exits.of_error(error)
+
+
+def _show_source(error: SmdError, chart: dict[str, str]) -> None:
+    """Put the source lines into a refusal. A file that only the daemon can read is refused without them."""
+    from smd.problems import with_excerpts  # noqa: PLC0415
+
+    try:
+        text = chart["yaml"] if "yaml" in chart else Path(chart["path"]).read_bytes()
+    except OSError:
+        return
+    error.message = with_excerpts(error.message, text).expandtabs(4)
+    if f"hint: {error.hint}" in error.message.split("\n"):
+        error.hint = ""
 
 
 @command()

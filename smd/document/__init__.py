@@ -7,25 +7,31 @@ The format is interfaces.md §1; the predecessor's flat form is part of it, alon
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from pathlib import PurePath
+from collections.abc import Callable, Collection
+from pathlib import Path, PurePath
 from typing import Any
 
 from smd.document.build import Builder, Stored
 from smd.document.check import check_shape
-from smd.document.files import machine_files
+from smd.document.files import Names, files_of, machine_files
 from smd.document.json_schema import json_schema
 from smd.document.plain import plain_source
 from smd.document.report import Report
-from smd.problems import CODES, DocumentError, Problem, arranged, render_problems
+from smd.document.schema import takes_numbers
+from smd.problems import CODES, DocumentError, Problem, arranged, render_problems, shown
 from smd.statechart.model import Statechart
 from smd.yaml_source import Source, scan_yaml
 
 STORED = "the stored chart"
 """What stands for the file's name in messages about a chart that comes from the store."""
 
+ANOTHER_NAME = "give one of them another name with machine:, or leave one out"
+"""What to do about two files of one machine."""
 
-def load_document(text: str | bytes, file: str, *, custom: Collection[str] = ()) -> Statechart:
+
+def load_document(
+    text: str | bytes, file: str, *, custom: Collection[str] = (), warned: Callable[[Problem], object] | None = None
+) -> Statechart:
     """The chart of a document.
 
     Args:
@@ -33,19 +39,43 @@ def load_document(text: str | bytes, file: str, *, custom: Collection[str] = ())
         file: its path, for messages; its stem is the machine's name where the document gives none.
         custom: custom action types that exist. One named like a built-in type replaces it, but for `log`
             and `sleep`.
+        warned: called with each warning, in the order of their places, if the document loads.
 
     Raises:
         DocumentError: with every mistake found.
     """
-    chart, problems, source = _load(text, file, custom)
+    chart, problems, warnings, source = _load(text, file, custom)
     if problems or chart is None:
         raise DocumentError(problems, source.text)
+    if warned is not None:
+        for warning in arranged(warnings):
+            warned(warning)
     return chart
 
 
-def check_document(text: str | bytes, file: str, *, custom: Collection[str] = ()) -> list[Problem]:
-    """Every mistake of a document, in the order of their places; empty if it would load."""
-    return arranged(_load(text, file, custom)[1])
+def check_document(
+    text: str | bytes, file: str, *, custom: Collection[str] = (), names: Names | None = None
+) -> list[Problem]:
+    """Every mistake and warning of a document, in the order of their places; no mistake if it would load.
+
+    Args:
+        text, file, custom: as for `load_document`.
+        names: of the documents checked before, which this one is not to share its machine with.
+    """
+    chart, problems, warnings, source = _load(text, file, custom)
+    if names is not None and chart is not None and not problems and not chart.template:
+        problems = _shared_name(names, chart.machine, source)
+    return arranged(problems + warnings)
+
+
+def _shared_name(names: Names, machine: str, source: Source) -> list[Problem]:
+    other = names.also_in(machine, Path(source.name))
+    if other is None:
+        return []
+    report = Report(source)
+    path = ("machine",) if source.value.get("machine") else ("metadata", "machine_name")
+    report.add("E107", path, f"machine {shown(machine)} is in '{other}' too", ANOTHER_NAME)
+    return report.problems
 
 
 def chart_from_plain(plain: dict[str, Any], *, custom: Collection[str] | None = None) -> Statechart:
@@ -63,40 +93,47 @@ def chart_from_plain(plain: dict[str, Any], *, custom: Collection[str] | None = 
     chart = None
     if not problems:
         source.value = dict(plain)
-        chart, problems = _build(source, custom, Stored.taken_from(source.value))
+        chart, report = _build(source, custom, Stored.taken_from(source.value))
+        problems = report.problems
     if problems or chart is None:
         raise DocumentError(problems)
     return chart
 
 
-def _load(text: str | bytes, file: str, custom: Collection[str]) -> tuple[Statechart | None, list[Problem], Source]:
-    source, problems = scan_yaml(text, file)
+def _load(
+    text: str | bytes, file: str, custom: Collection[str]
+) -> tuple[Statechart | None, list[Problem], list[Problem], Source]:
+    """The chart as far as it goes, the mistakes, the warnings, the source."""
+    source, problems = scan_yaml(text, file, takes_numbers)
     if problems and source.value is None:
-        return None, problems, source
-    chart, more = _build(source, custom, Stored(PurePath(file).stem))
-    return chart, problems + more, source
+        return None, problems, [], source
+    chart, report = _build(source, custom, Stored(PurePath(file).stem))
+    return chart, problems + report.problems, report.warnings, source
 
 
-def _build(source: Source, custom: Collection[str] | None, stored: Stored) -> tuple[Statechart | None, list[Problem]]:
+def _build(source: Source, custom: Collection[str] | None, stored: Stored) -> tuple[Statechart | None, Report]:
     report = Report(source)
     if not isinstance(source.value, dict):
         report.add("E100", (), "a document is a mapping with the key states:, or states: and transitions:")
-        return None, report.problems
+        return None, report
     shape = check_shape(report)
     if shape is None or report.lost_states:
-        return None, report.problems
+        return None, report
     document, trimmed = shape
     report.back = trimmed.original
     chart = Builder(report, document, trimmed.value, custom=custom, stored=stored).build()
-    return chart, report.problems
+    return chart, report
 
 
 __all__ = [
+    "ANOTHER_NAME",
     "CODES",
     "DocumentError",
+    "Names",
     "Problem",
     "chart_from_plain",
     "check_document",
+    "files_of",
     "json_schema",
     "load_document",
     "machine_files",

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from smd.catalogue import ACTIONS, COMMON, ActionType, Kind, Parameter, Value
 from smd.document.check import check_part
+from smd.document.children import carried_by, check_environment, check_limits
 from smd.document.report import Path, Report
 from smd.document.schema import ActionPart, RetryPart
 from smd.document.values import is_open, read_boolean, read_value
@@ -25,6 +26,11 @@ NOT_REPLACEABLE = frozenset(("log", "sleep"))
 """Types that a custom action of the same name does not replace (statemachine-engine, custom actions)."""
 
 READ_HERE = frozenset(("type", "params", "if", "retry"))
+_TIMEOUT = Parameter("timeout", Value.DURATION)
+_RUN_POLICY = next(parameter for parameter in COMMON if parameter.name == "run_policy")
+_OWN = "an action's own parameter of this name goes under params:"
+_NEVER_WAITS = "leave it away; a deadline for the state is after: in the state, or a row with event: timeout(5)"
+_NO_FILE = "a custom action needs its file in a folder of actions (--actions-dir DIR)"
 _CLAIMED = "claimed"
 _COMPILED = frozenset((Value.EVENT, Value.EVENTS, Value.SHELL, Value.EXPRESSIONS))
 _SPELLED_OUT = frozenset(parameter.name for parameter in COMMON)
@@ -40,8 +46,13 @@ class _Given(NamedTuple):
 def parameters_of(row: ActionType) -> tuple[Parameter, ...]:
     """All parameters of an action type, those every type has included."""
     empty = (Parameter("empty", Value.EVENT),) if row.empty and row.parameter("empty") is None else ()
-    timeout = (Parameter("timeout", Value.DURATION, TIMEOUTS.get(row.name)),)
+    timeout = (_TIMEOUT._replace(default=TIMEOUTS.get(row.name)),) if takes_time(row) else ()
     return (*row.parameters, *empty, *timeout, *COMMON)
+
+
+def takes_time(row: ActionType) -> bool:
+    """The action may last or wait; the others are done, or answered by the store, at once."""
+    return row.kind in {Kind.WORKING, Kind.TIMED} or row.watch is not None
 
 
 class ActionReader:
@@ -121,12 +132,20 @@ class ActionReader:
             return self._built_in(row, plain, path)
         if row is not None or self.custom is None or name in self.custom:
             return self._custom(plain, path)
-        hint = did_you_mean(name, {*ACTIONS, *self.custom}) or "a custom action needs its file in a folder of actions"
+        hint = did_you_mean(name, {*ACTIONS, *self.custom}) or _NO_FILE
         self.report.add("E301", (*path, "type"), f"unknown action type {shown(name)}", hint)
         return None
 
     def _custom(self, plain: dict[str, Any], path: Path) -> Action | None:
-        params = self.template(plain, path)
+        if "isolate" in plain and (not self.flat or plain["isolate"] == "process"):
+            self.report.add(
+                "E106",
+                (*path, "isolate"),
+                "isolate: is not supported by this version",
+                f"leave it away: a Python action runs in a thread of its own; {_OWN}",
+                key=True,
+            )
+        params, limited = self.template(plain, path), self._limited(plain, path)
         if params is None:
             return None
         inner = plain["params"] if isinstance(plain.get("params"), dict) else {}
@@ -141,22 +160,68 @@ class ActionReader:
             params,
             events=events,
             custom=True,
+            limited=limited,
             at=self.report.at(path),
-            cond=self.expression(plain["if"], (*path, "if")) if isinstance(plain.get("if"), str) else None,
-            retry=self._retry(plain["retry"], (*path, "retry")) if isinstance(plain.get("retry"), dict) else None,
+            cond=self._custom_condition(plain.get("if"), (*path, "if")),
+            retry=self._custom_retry(plain.get("retry"), (*path, "retry")),
             repeatable=self._repeats(plain, path),
             description=str(plain.get("description") or ""),
         )
+
+    # In the flat form a custom action's own parameters may have any name (statemachine-engine, custom actions): there
+    # a value that a common key cannot have is the action's own. Nowhere else: a slip of the pen is to be told.
+
+    def _limited(self, plain: Mapping[str, Any], path: Path) -> bool:
+        value = plain.get("timeout")
+        if value is None:
+            return False
+        try:
+            read_value(_TIMEOUT, value)
+        except ChartError as error:
+            self._own("E304", (*path, "timeout"), error.message, error.hint)
+            return False
+        return True
+
+    def _custom_condition(self, text: Any, path: Path) -> Expression | None:
+        if text is None or isinstance(text, str):
+            return self.expression(text, path)
+        told = f"must be an expression (got {shown(text)})"
+        if isinstance(text, bool):
+            self.report.add("E304", path, told, f"write '{shown(text)}' in quotes; {_OWN}")
+        else:
+            self._own("E304", path, told, _OWN)
+        return None
+
+    def _custom_retry(self, plain: Any, path: Path) -> Retry | None:
+        if plain is None or (isinstance(plain, dict) and not self.flat):
+            return None if plain is None else self._retry(plain, path)
+        try:
+            RetryPart.model_validate(plain)
+        except ValueError:
+            what = "a mapping" if not isinstance(plain, dict) else "max, delay, factor and max_delay to be retried"
+            self._own("E103", path, f"must be {what} (got {shown(plain)})", "")
+            return None
+        return self._retry(plain, path)
+
+    def _own(self, code: str, path: Path, message: str, hint: str) -> None:
+        if self.flat:
+            self.report.warn("W102", path, f"taken for the action's own parameter: {message}", hint)
+        else:
+            self.report.add(code, path, message, f"{hint}; {_OWN}" if hint and hint != _OWN else _OWN)
 
     def _repeats(self, plain: Mapping[str, Any], path: Path) -> bool:
         flag = self.report.attempt(
             "E304", (*path, "repeatable"), lambda: read_boolean(plain.get("repeatable") or False)
         )
-        return bool(flag) or str(plain.get("run_policy")).lower() in {"repeat", "repeat_per_tick"}
+        policy = plain.get("run_policy")
+        if policy is not None and not self.flat:
+            policy = self.report.attempt("E304", (*path, "run_policy"), lambda: read_value(_RUN_POLICY, policy))
+        return bool(flag) or str(policy).lower() in {"repeat", "repeat_per_tick"}
 
     def _built_in(self, row: ActionType, plain: dict[str, Any], path: Path) -> Action | None:
         given = self._given(row, plain, path)
         values = {p.name: self._value(p, given, path) for p in parameters_of(row)}
+        self._check_child(values, given)
         program = self._program(row, values, given)
         kept = {
             p.name: values[p.name]
@@ -165,7 +230,8 @@ class ActionReader:
         }
         params = self.template(kept, path)
         cond = self._condition(plain.get("if"), (*path, "if"))
-        retry = self._retry(plain["retry"], (*path, "retry")) if plain.get("retry") is not None else None
+        retry = self._built_in_retry(row, plain.get("retry"), (*path, "retry"))
+        self._check_effects(row, values, given)
         if params is None:
             return None
         return Action(
@@ -198,14 +264,29 @@ class ActionReader:
         for key, value in plain.items():
             parameter = known.get(key)
             if parameter is None:
-                hint = did_you_mean(key, [*known, "if", "retry"]) or f"{row.name} takes {', '.join(_own(row))}"
-                self.report.add("E302", (*path, key), f"{row.name} has no parameter {shown(key)}", hint, key=True)
+                self._unknown(row, key, known, (*path, key))
             elif parameter.name in found:
                 other = found[parameter.name].path[-1]
                 self.report.add("E107", (*path, key), f"says the same as {shown(other)}", "keep one of them", key=True)
             else:
                 found[parameter.name] = _Given(value, (*path, key))
         return found
+
+    def _unknown(self, row: ActionType, key: str, known: Iterable[str], path: Path) -> None:
+        if key == "timeout":
+            self.report.add("E302", path, f"{row.name} never waits: it cannot have a timeout", _NEVER_WAITS, key=True)
+            return
+        hint = did_you_mean(key, [*known, "if", "retry"]) or f"{row.name} takes {', '.join(_own(row))}"
+        self.report.add("E302", path, f"{row.name} has no parameter {shown(key)}", hint, key=True)
+
+    def _check_effects(self, row: ActionType, values: dict[str, Any], given: dict[str, _Given]) -> None:
+        """What is of no effect with these values."""
+        if row.name == "claim_job" and values["job_id"] is not None and values["timeout"] is not None:
+            told = "claim_job with a job_id never waits: it cannot have a timeout"
+            self.report.add("E302", given["timeout"].path, told, _NEVER_WAITS, key=True)
+        if values.get("additional_args"):
+            told = "without effect: the child is a machine of this daemon, not a program with arguments"
+            self.report.warn("W101", given["additional_args"].path, told, "pass values by context_vars:")
 
     def _value(self, parameter: Parameter, given: dict[str, _Given], path: Path) -> Any:
         here = given.get(parameter.name)
@@ -239,11 +320,24 @@ class ActionReader:
         self.report.add("E304", path, f"must be an expression (got {shown(text)})")
         return None
 
+    def _built_in_retry(self, row: ActionType, plain: Any, path: Path) -> Retry | None:
+        if plain is not None and row.kind == Kind.INSTANT:
+            told = f"{row.name} is done at once: it is never tried again"
+            self.report.add("E302", path, told, "leave it away; the event of error: tells of a failure", key=True)
+            return None
+        return None if plain is None else self._retry(plain, path)
+
     def _retry(self, plain: Any, path: Path) -> Retry | None:
         part: RetryPart | None = check_part(self.report, RetryPart, plain, path)
         if part is None:
             return None
         return Retry(part.max, parse_duration(part.delay), part.factor, parse_duration(part.max_delay))
+
+    def _check_child(self, values: dict[str, Any], given: dict[str, _Given]) -> None:
+        if values.get("env"):
+            check_environment(self.report, values["env"], given["env"].path)
+        if values.get("limits"):
+            check_limits(self.report, values["limits"], given["limits"].path)
 
     def _program(self, row: ActionType, values: dict[str, Any], given: dict[str, _Given]) -> Any:
         if row.name == "bash" and isinstance(values["command"], str):
@@ -259,7 +353,8 @@ class ActionReader:
     def _shell(self, values: dict[str, Any], path: Path) -> tuple[ShellProgram, tuple[Placeholder, ...]] | None:
         def compiled() -> tuple[ShellProgram, tuple[Placeholder, ...]]:
             shell, dash = values["shell"], values["allow_dash"]
-            program = compile_shell(values["command"], shell=shell, allow_dash=dash)
+            env = carried_by(values["env"])
+            program = compile_shell(values["command"], shell=shell, allow_dash=dash, carried=env)
             return program, tuple(compile_placeholder(slot.placeholder, fallback=True) for slot in program.slots)
 
         return self.report.attempt("E306", path, compiled)

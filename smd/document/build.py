@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from smd.document.actions import ActionReader
 from smd.document.flat import DEFAULT_INITIAL, TERMINAL_NAMES, comment_groups, leads_elsewhere, states_by_use
+from smd.document.payloads import check_payload_schema
 from smd.document.report import Report, fingerprint
 from smd.document.schema import ContractPart, DocumentPart, EventPart, RestartPart, StatePart
 from smd.document.transitions import TransitionReader
@@ -217,6 +218,8 @@ class Builder:
                     did_you_mean(path[0], _EVENT_FIELDS) or f"it begins with {', '.join(_EVENT_FIELDS)}",
                 )
             promoted.append((key, path))
+        if part.payload is not None:
+            check_payload_schema(self.report, part.payload, ("events", name, "payload"))
         return EventSpec(PRIORITIES[part.priority], tuple(promoted), part.payload)
 
     def _groups(self) -> Mapping[str, Iterable[str]]:

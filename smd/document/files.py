@@ -1,7 +1,8 @@
-"""Where machine files are."""
+"""Where machine files are, and which of them are about the same machine."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from smd.errors import SettingsError
@@ -22,3 +23,28 @@ def machine_files(path: Path) -> list[Path]:
             f"cannot read '{path}': no such file", hint="name a machine's YAML file, or a folder of them"
         )
     return [path]
+
+
+def files_of(paths: Iterable[Path]) -> list[Path]:
+    """The machine files of several paths in the order given, each once.
+
+    Raises:
+        SettingsError: at one of them nothing is there.
+    """
+    return list({file.absolute(): file for path in paths for file in machine_files(path)}.values())
+
+
+class Names:
+    """Which file gives which machine its name. Two files of one name are a mistake: nobody can say which is meant."""
+
+    def __init__(self) -> None:
+        self._files: dict[str, Path] = {}
+
+    def also_in(self, machine: str, file: Path) -> Path | None:
+        """Note that a file is about this machine.
+
+        Returns:
+            The file that was about it before, if it is another one. Two paths that lead to one file are no two files.
+        """
+        first = self._files.setdefault(machine, file)
+        return None if first == file or first.resolve() == file.resolve() else first

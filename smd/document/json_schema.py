@@ -68,7 +68,7 @@ def _action_type(row: ActionType) -> dict[str, Any]:
     own = {
         "type": {"const": row.name},
         "if": {"type": "string", "description": "run only where this expression holds"},
-        "retry": {"$ref": "#/$defs/RetryPart"},
+        **({} if row.kind == Kind.INSTANT else {"retry": {"$ref": "#/$defs/RetryPart"}}),
         "params": {"type": "object", "properties": parameters, "additionalProperties": False},
     }
     return {

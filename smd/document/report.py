@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 from smd.errors import ChartError
-from smd.problems import ERROR, Problem, did_you_mean, dotted
+from smd.problems import ERROR, WARNING, Problem, did_you_mean, dotted
 from smd.yaml_source import MAX_PROBLEMS, Source
 
 _T = TypeVar("_T")
@@ -24,6 +24,8 @@ def fingerprint(value: Any) -> str:
 class Report:
     """The problems of one source.
 
+    `warnings` are kept apart: they keep no document from loading, and no error from being told.
+
     `back` leads from a path of the value being built to the path in the source, when parts were cut out.
     `lost_states` is true when `states` as a whole was wrong, so that every name would seem unknown.
     """
@@ -31,17 +33,26 @@ class Report:
     def __init__(self, source: Source) -> None:
         self.source = source
         self.problems: list[Problem] = []
+        self.warnings: list[Problem] = []
         self.back: Callable[[Path], Path] | None = None
         self.lost_states = False
 
     def add(self, code: str, path: Sequence[str | int], message: str, hint: str = "", *, key: bool = False) -> None:
         """Note a problem at the value at `path`, or at its key; beyond `MAX_PROBLEMS` they are dropped."""
-        if len(self.problems) >= MAX_PROBLEMS:
-            return
+        if len(self.problems) < MAX_PROBLEMS:
+            self.problems.append(self._problem(ERROR, code, path, message, hint, key=key))
+
+    def warn(self, code: str, path: Sequence[str | int], message: str, hint: str = "") -> None:
+        """Note, at the key that ends `path`, what is accepted and yet not what it seems; bounded like problems."""
+        if len(self.warnings) < MAX_PROBLEMS:
+            self.warnings.append(self._problem(WARNING, code, path, message, hint, key=True))
+
+    def _problem(
+        self, severity: str, code: str, path: Sequence[str | int], message: str, hint: str, *, key: bool
+    ) -> Problem:
         path = self._original(path)
         place = self.source.place_of_key(path) if key else self.source.place(path)
-        problem = Problem(f"smd-{code}", ERROR, self.source.name, *place, dotted(path), message, hint)
-        self.problems.append(problem)
+        return Problem(f"smd-{code}", severity, self.source.name, *place, dotted(path), message, hint)
 
     def nearest(self, word: str, known: Iterable[str]) -> str:
         """`did_you_mean`, but for the first problems only: among thousands of names each costs milliseconds."""

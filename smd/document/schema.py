@@ -65,6 +65,21 @@ def _limit(value: str) -> str:
     return value
 
 
+def takes_numbers(path: tuple[str | int, ...]) -> bool:
+    """May keys of the mapping at this path be written as bare numbers: `after` of a state, `error_mappings`?"""
+    *above, last = path or ("",)
+    if last == "after":
+        return len(above) > 1 and len(above) % 2 == 0 and all(part == "states" for part in above[::2])
+    if above[-1:] == ["params"]:
+        above.pop()
+    lists = [n for n, part in enumerate(above) if isinstance(part, int) and _holds_actions(above[:n])]
+    return last == "error_mappings" and lists == [len(above) - 1]
+
+
+def _holds_actions(path: list[str | int]) -> bool:
+    return bool(path) and (path[-1] in {"actions", "entry", "exit"} or (len(path) == 2 and path[0] == "actions"))
+
+
 Name = Annotated[str, AfterValidator(_name)]
 Duration = Annotated[Any, AfterValidator(_duration), Field(json_schema_extra=_DURATION_SCHEMA)]
 Names = Annotated[Annotated[Name, Tag("<text>")] | Annotated[list[Name], Tag("<list>")], _BY_TYPE]

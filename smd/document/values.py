@@ -141,6 +141,8 @@ def _events(parameter: Parameter, value: Any) -> dict[str, str]:
     for code, event in value.items():
         if not _EXIT_CODE.fullmatch(code):
             raise ChartError(f"{shown(code)} is not an exit code")
+        if code != str(int(code)):
+            raise ChartError(f"{shown(code)} never matches an exit code", hint=f"write {int(code)}")
         if _event(parameter, event) is None:
             raise ChartError(f"{code} must be an event type (got null)")
     return dict(value)

@@ -19,7 +19,7 @@ from smd.errors import NotFoundError, RequestError
 from smd.http import bulk, history, jobs, machines, service, single
 from smd.http.access import Access, Role
 from smd.http.bodies import NAME_LIMIT
-from smd.http.call import Call, Context, Row
+from smd.http.call import SLASH, Call, Context, Row, with_parts
 from smd.http.plain import Plain
 from smd.http.ports import Supervisor
 from smd.http.replies import (
@@ -119,7 +119,8 @@ async def _send_stream(send: Send, stream: Stream) -> None:
 
 
 async def _unknown_route(scope: Scope, _receive: Receive, _send: Send) -> None:
-    raise NotFoundError(f"cannot find route '{scope['path'][:200]}'", code="unknown_route")
+    path = scope["path"].replace(SLASH, "%2F")
+    raise NotFoundError(f"cannot find route '{path[:200]}'", code="unknown_route")
 
 
 class Application:
@@ -157,9 +158,10 @@ class Application:
             await send(message)
 
         try:
-            machine = _machine_of(scope)
+            asked = with_parts(scope)
+            machine = _machine_of(asked)
             if machine is None:
-                await self._router(scope, receive, sending)
+                await self._router(asked, receive, sending)
                 return
             self._access.demand(scope, SEND)
             status, body = await single.post_event(self._context, machine, scope, receive)
@@ -185,4 +187,4 @@ def _machine_of(scope: Scope) -> str | None:
     if not (path.startswith(_MACHINES) and path.endswith(_EVENTS) and scope["method"] == "POST"):
         return None
     name = path[len(_MACHINES) : -len(_EVENTS)]
-    return None if not name or "/" in name or len(name) > NAME_LIMIT else name
+    return None if not name or "/" in name or len(name) > NAME_LIMIT else name.replace(SLASH, "/")

@@ -17,6 +17,12 @@ from smd.statechart.event import NORMAL, PRIORITIES, Event
 BODY_LIMIT = 1 << 20
 BULK_LIMIT = 8 << 20
 PAYLOAD_LIMIT = 1 << 20
+EVENT_LIMIT = 6 * PAYLOAD_LIMIT + (64 << 10)
+"""Bytes of one event's body: a sender may escape every character of a payload as six, and says more than that."""
+YAML_LIMIT = 4 << 20
+"""Bytes of a machine's YAML, which the document layer checks."""
+MACHINE_LIMIT = 6 * YAML_LIMIT + BODY_LIMIT
+"""Bytes of the body that adds a machine: its YAML, escaped as an event's payload may be, and the rest."""
 DEPTH_LIMIT = 64
 NAME_LIMIT = 255
 
@@ -255,10 +261,19 @@ def read_event(data: Any, *, source: str, now: float, key: str = "", addressed: 
 
 
 def check_payload(payload: Any) -> None:
-    """Refuse a payload over 1 MiB.
+    """Refuse a payload over 1 MiB, however it was escaped.
 
     Raises:
         TooLargeError: it is.
     """
-    if len(codec.dumps(payload)) > PAYLOAD_LIMIT:
-        raise TooLargeError(f"cannot accept event: its payload is over {PAYLOAD_LIMIT} bytes")
+    data = codec.dumps(payload)
+    if len(data) > PAYLOAD_LIMIT and codec.size(data) > PAYLOAD_LIMIT:
+        raise too_large_payload()
+
+
+def too_large_payload() -> TooLargeError:
+    """The refusal of an event for what it carries."""
+    return TooLargeError(
+        f"cannot accept event: its payload is over {PAYLOAD_LIMIT} bytes",
+        hint="keep large data in a file and send its name",
+    )

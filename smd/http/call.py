@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, NamedTuple, TypeVar
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote
 from weakref import WeakValueDictionary
 
 from smd.errors import RequestError, TooLargeError
 from smd.http.access import Role
-from smd.http.bodies import BODY_LIMIT, Model, check, read_json
+from smd.http.bodies import BODY_LIMIT, BULK_LIMIT, Model, check, read_json
 from smd.http.ports import Supervisor
 from smd.http.replies import ClientGoneError, Receive, Reply, Scope, Stream
 
 T = TypeVar("T")
 LIST_LIMIT = 1000
+SLASH = "\udc2f"
+"""Stands in a path for a slash within a name, `%2F`; no decoded path has this code point."""
 
 
 class Context(NamedTuple):
@@ -35,9 +38,18 @@ class Context(NamedTuple):
     clock: Callable[[], float] = time.time
 
 
+def with_parts(scope: Scope) -> Scope:
+    """The scope with a path in which only slashes between parts are slashes (RFC 3986 §2.2); the given one stays."""
+    raw: bytes = scope.get("raw_path") or b""
+    if b"%2f" not in raw.lower():
+        return scope
+    return {**scope, "path": SLASH.join(unquote(part) for part in re.split("%2[Ff]", raw.decode("ascii")))}
+
+
 def too_large(limit: int) -> TooLargeError:
-    """The refusal of a body."""
-    return TooLargeError(f"cannot accept the body: it is over {limit} bytes", hint="send it in parts")
+    """The refusal of a body. Only one that holds many things has parts."""
+    hint = "send it in parts" if limit == BULK_LIMIT else "keep large data in a file and send its name"
+    return TooLargeError(f"cannot accept the body: it is over {limit} bytes", hint=hint)
 
 
 async def read_body(receive: Receive, headers: list[tuple[bytes, bytes]], limit: int) -> bytes:
@@ -156,7 +168,7 @@ class Call:
     @property
     def name(self) -> str:
         """The machine or job the path names, percent-decoded."""
-        return str(self.scope["path_params"]["name"])
+        return str(self.scope["path_params"]["name"]).replace(SLASH, "/")
 
     def header(self, name: bytes) -> str:
         """A header's value; empty when absent."""
@@ -170,9 +182,9 @@ class Call:
         """The whole body; see `read_body`."""
         return await read_body(self.receive, self.scope["headers"], limit)
 
-    async def read(self, model: type[Model]) -> Model:
+    async def read(self, model: type[Model], limit: int = BODY_LIMIT) -> Model:
         """The body in checked form; an empty one counts as `{}`."""
-        body = await self.body()
+        body = await self.body(limit)
         return check(model, read_json(body) if body else {})
 
 

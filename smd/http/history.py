@@ -14,9 +14,9 @@ _DEFAULT = 100
 
 
 def shown(row: Any) -> dict[str, Any]:
-    """A journal row as a transition."""
+    """A journal row as a transition; what was sent at no known time is shown at the time it was consumed."""
     return {
-        "seq": row.seq, "consumed_no": row.consumed_no, "at": row.at, "now": row.now, "type": row.type,
+        "seq": row.seq, "consumed_no": row.consumed_no, "at": row.at or row.now, "now": row.now, "type": row.type,
         "from": row.from_state, "to": row.to_state, "disposition": row.disposition, "source": row.source,
         "job_id": row.job_id, "error": row.error, "machine": row.machine,
     }  # fmt: skip

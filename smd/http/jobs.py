@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
-from smd.errors import NotFoundError
+from smd.errors import NotFoundError, RequestError
 from smd.http.bodies import BULK_LIMIT, DEPTH_LIMIT, CompleteBody, FailBody, JobBody, check, read_json
 from smd.http.call import Call
 from smd.http.history import before_of, limit_of
@@ -14,6 +15,8 @@ from smd.jobs import Job, JobStatus, NewJob
 from smd.jobs.job import status_from_word
 
 NDJSON = "application/x-ndjson"
+_PLACE = re.compile(r"\(line \d+, (?=column \d+\)$)")
+"""Where a line of NDJSON is wrong, as the reader of that one line tells it."""
 
 
 def shown(job: Job) -> dict[str, Any]:
@@ -27,13 +30,41 @@ def _warning(call: Call, jobs: Sequence[NewJob]) -> dict[str, str]:
     return {"warning": f"no machine takes jobs of type {', '.join(idle[:10])}"} if idle else {}
 
 
+def _read_lines(body: bytes) -> list[NewJob]:
+    """Jobs of NDJSON; a refusal names the line of the body."""
+    jobs: list[NewJob] = []
+    lines: list[int] = []
+    for line, text in enumerate(body.splitlines(), 1):
+        if not text.strip():
+            continue
+        try:
+            jobs.append(check(JobBody, read_json(text)).job())
+        except RequestError as error:
+            told, placed = _PLACE.subn(f"(line {line}, ", error.message)
+            told = told if placed else f"{told} (line {line})"
+            raise RequestError(told, code=error.code, hint=error.hint) from None
+        lines.append(line)
+    _refuse_twins(jobs, "lines", lines)
+    return jobs
+
+
 def _read_jobs(body: bytes, *, ndjson: bool) -> tuple[list[NewJob], bool]:
     if ndjson:
-        data: Any = [read_json(line) for line in body.splitlines() if line.strip()]
-    else:
-        data = read_json(body, DEPTH_LIMIT + 1)
-    many = isinstance(data, list)
-    return [check(JobBody, one).job() for one in (data if many else [data])], many
+        return _read_lines(body), True
+    data = read_json(body, DEPTH_LIMIT + 1)
+    if not isinstance(data, list):
+        return [check(JobBody, data).job()], False
+    jobs = [check(JobBody, one).job() for one in data]
+    _refuse_twins(jobs, "jobs", range(1, len(jobs) + 1))
+    return jobs, True
+
+
+def _refuse_twins(jobs: Sequence[NewJob], noun: str, places: Sequence[int]) -> None:
+    first: dict[str, int] = {}
+    for job, place in zip(jobs, places, strict=True):
+        if job.job_id and first.setdefault(job.job_id, place) != place:
+            told = f"cannot add job '{job.job_id}': its id stands twice ({noun} {first[job.job_id]} and {place})"
+            raise RequestError(told, code="repeated_id")
 
 
 async def add_jobs(call: Call) -> Reply:

@@ -7,8 +7,8 @@ from collections.abc import AsyncGenerator
 from typing import Any
 
 from smd.errors import NotFoundError, StoreError
-from smd.http.bodies import MachineBody, Nothing, PauseBody
-from smd.http.call import Call, Endpoint, flag, gone, number
+from smd.http.bodies import MACHINE_LIMIT, MachineBody, Nothing, PauseBody
+from smd.http.call import LIST_LIMIT, Call, Endpoint, flag, gone, number
 from smd.http.ports import Notice, Supervisor
 from smd.http.replies import Reply, Stream
 from smd.runtime.answers import MachineView
@@ -41,9 +41,14 @@ async def done(supervisor: Supervisor, view: MachineView) -> dict[str, Any]:
 
 
 async def list_machines(call: Call) -> Reply:
-    """All machines."""
+    """Machines by name: all, or with `limit` so many, those after the name `after`."""
+    query = call.query("limit", "after")
+    limit = number(query, "limit", int, 1, LIST_LIMIT)
     stored = await call.supervisor.store.pending_counts()
-    return Reply({"machines": [view.plain(stored.get(view.name, 0)) for view in call.supervisor.views()]})
+    views = [view for view in call.supervisor.views() if view.name > query.get("after", "")]
+    shown = views if limit is None else views[:limit]
+    following = shown[-1].name if len(shown) < len(views) else None
+    return Reply({"machines": [view.plain(stored.get(view.name, 0)) for view in shown], "next": following})
 
 
 async def show_machine(call: Call) -> Reply:
@@ -60,7 +65,7 @@ async def snapshot(call: Call) -> Reply:
 
 async def add_machine(call: Call) -> Reply:
     """Add a machine from a file or from YAML."""
-    body = await call.read(MachineBody)
+    body = await call.read(MachineBody, MACHINE_LIMIT)
     view = await call.supervisor.add(
         path=body.path, text=body.yaml, name=body.name, context=body.context, start=body.start
     )

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from smd import codec
 from smd.actions import STORE
-from smd.actions.base import Call
+from smd.actions.base import Call, Log, kept
 from smd.actions.machines import StartChild
+from smd.actions.values import brief
 from smd.errors import ActionError, SmdError, StoreError
 from smd.runtime import control
 from smd.runtime.charts import check_name
@@ -72,12 +73,14 @@ def call_for(
     )  # fmt: skip
 
 
-def refused(snapshot: Snapshot, record: Sequence, action: Action, error: SmdError) -> Outcome:
-    """The outcome of an action that could not even be called."""
-    patch = (("set", ("last_error",), f"{action.type}: {error.message}"), ("set", ("last_error_action",), action.type))
+def refused(snapshot: Snapshot, record: Sequence, action: Action, error: SmdError, log: Log) -> Outcome:
+    """The outcome of an action that could not even be called; `log` gets its error whole if that is long."""
+    words = kept(f"{action.type}: {error.message}", log)
+    patch = (("set", ("last_error",), words), ("set", ("last_error_action",), action.type))
     return Outcome(
-        key_of(snapshot, record), record.attempt, False, action.events.get("error", "error"), patch, error=error.message
-    )
+        key_of(snapshot, record), record.attempt, False, action.events.get("error", "error"), patch,
+        error=brief(error.message),
+    )  # fmt: skip
 
 
 def ask(turn: Turn, record: Sequence) -> Recipe:
@@ -108,7 +111,7 @@ def ask(turn: Turn, record: Sequence) -> Recipe:
     except StoreError:
         raise
     except (ActionError, ExpressionError, SmdError) as error:
-        return refused(snapshot, record, action, error)
+        return refused(snapshot, record, action, error, turn.machine.log)
 
 
 def _operate(turn: Turn, operation: Any) -> Recipe:
@@ -148,6 +151,8 @@ def _start_child(turn: Turn, operation: StartChild) -> Recipe:
     existing = yield CreateMachine(row)
     if existing is not None and existing.born_of == operation.key:
         return {"started": True, "existing": True, "error": None}
+    if existing is not None and (yield FindPending(operation.name, (control.START,))) is not None:
+        return {"started": False, "existing": True, "error": "a machine of that name is about to start"}
     own = existing is not None and existing.parent == parent.name and existing.status in {"stopped", "failed"}
     if existing is not None and existing.status != "finished" and not own:
         why = f"a machine of that name is {existing.status}"

@@ -6,9 +6,13 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
-from smd.document import chart_from_plain, load_document
-from smd.errors import ChartError, NotFoundError
+import structlog
+
+from smd.document import Problem, chart_from_plain, load_document
+from smd.errors import ChartError, NotFoundError, PermissionDeniedError
 from smd.statechart.model import Statechart
+
+_log = structlog.get_logger("smd.charts")
 
 
 class Charts:
@@ -46,12 +50,12 @@ class Charts:
         return known or self.remember(chart_from_plain(plain, custom=None))
 
     def parse(self, text: str | bytes, name: str) -> Statechart:
-        """A chart from text.
+        """A chart from text; its warnings go to the log.
 
         Raises:
             DocumentError: every mistake, with its place.
         """
-        return self.remember(load_document(text, name, custom=self._custom))
+        return self.remember(load_document(text, name, custom=self._custom, warned=_warned))
 
     def load(self, path: Path) -> tuple[Statechart, str]:
         """A chart from a file, and the file's name as the machine's origin.
@@ -72,18 +76,23 @@ class Charts:
         """A path given by a machine or a request, which must lie under a configured folder.
 
         Raises:
-            ChartError: it leads elsewhere.
+            PermissionDeniedError: it leads elsewhere, whether there is such a file or not.
         """
         full = (work_folder / path).resolve()
         if not any(full.is_relative_to(root) for root in self._roots):
             folders = ", ".join(map(str, self._roots)) or "none"
-            raise ChartError(f"cannot load '{path}': it lies outside the configured folders ({folders})")
+            told = f"cannot load '{path}': it lies outside the configured folders ({folders})"
+            raise PermissionDeniedError(told, code="outside_folders")
         return full
 
     def allow(self, folder: Path) -> None:
         """Add a configured folder."""
         if folder.resolve() not in self._roots:
             self._roots.append(folder.resolve())
+
+
+def _warned(warning: Problem) -> None:
+    _log.warning("chart taken with a warning", why=str(warning), hint=warning.hint)
 
 
 def check_name(name: str) -> None:

@@ -4,7 +4,8 @@
   as it takes. It is never failed for that.
 - The commit may have happened, or the row is not where it was thought: the row decides, and nothing is guessed.
 - The unit must not stay as it was (`Again`), or broke on a bug: it is repeated event by event, until the one event
-  that cannot be handled is alone; that one is recorded as what failed the machine.
+  that cannot be handled is alone; that one is recorded as what failed the machine. If even that cannot be stored,
+  it is recorded without all that its sender chose but its type.
 """
 
 from __future__ import annotations
@@ -15,9 +16,11 @@ from typing import TYPE_CHECKING
 import structlog
 
 from smd import codec
+from smd.actions.values import brief, storable
 from smd.errors import MachineError, OutcomeUnknownError, SmdError, StoreError
-from smd.runtime.inbox import tell
+from smd.runtime.inbox import Item, tell
 from smd.runtime.turn import Again, Turn
+from smd.statechart.event import Event
 from smd.statechart.model import Statechart
 from smd.statechart.snapshot import Snapshot
 from smd.statechart.snapshot_json import from_plain
@@ -74,16 +77,35 @@ def _refuse_waiting(machine: Machine, error: SmdError) -> None:
 
 def _narrow(machine: Machine, turn: Turn, error: MachineError) -> None:
     if turn.verdict is not None:
-        _keep(machine, turn, error)
-        _refuse_waiting(machine, error)
-        machine.status, machine.error = "failed", error.message
-        _log.error("cannot even record a failure", machine=machine.name, why=error.message)
+        _record_plainly(machine, turn, turn.verdict, error)
         return
     machine.wake = machine.wake or turn.wakes
     machine.inbox.put_back(turn.batch[1:])
     first = turn.batch[:1]
     alone = len(turn.batch) <= 1 and (not turn.wakes or not first)
-    machine.submit(Turn(machine, first, error if alone else None))
+    verdict = MachineError(brief(error.message), code=error.code, hint=brief(error.hint)) if alone else None
+    machine.submit(Turn(machine, first, verdict))
+
+
+def _record_plainly(machine: Machine, turn: Turn, verdict: MachineError, error: MachineError) -> None:
+    """Record the failure once more, with an event of which any store can keep all; what hinders that too is a bug."""
+    batch = [_plain(item) for item in turn.batch]
+    _log.error("cannot record a failure" if batch != turn.batch else "cannot even record a failure",
+               machine=machine.name, events=[item.event.type for item in turn.batch], why=error.message)  # fmt: skip
+    if batch != turn.batch:
+        machine.submit(Turn(machine, batch, verdict))
+        return
+    for item in batch:  # an event that nobody waits for goes: it would keep all others from their turn
+        tell(item, error)
+        machine.inbox.overflow = machine.inbox.overflow or item.seq is not None
+    _refuse_waiting(machine, error)
+    machine.status, machine.error = "failed", error.message
+
+
+def _plain(item: Item) -> Item:
+    """The item with an event that has its type and its source only."""
+    event = Event(storable(item.event.type), {}, source=storable(item.event.source))
+    return item._replace(event=event, client=False)
 
 
 def _keep(machine: Machine, turn: Turn, error: SmdError) -> None:

@@ -1,6 +1,7 @@
 """What a commit is told as: notices on the bus, lines in the machine's log, warnings in the daemon's.
 
-Transitions are in the journal, so the log does not repeat them: a write a turn would cost as much as the turn.
+Transitions are in the journal, so the log does not repeat them: a write a turn would cost as much as the turn. What
+failed on the way is there too, as the row's error.
 """
 
 from __future__ import annotations
@@ -9,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
+from smd.actions.values import brief
 from smd.statechart.effects import CONTROL, FAILED, Log, Warn
-from smd.statechart.event import Event
+from smd.statechart.event import Event, Outcome
 from smd.statechart.step import Step
 
 if TYPE_CHECKING:
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from smd.runtime.supervisor import Supervisor
 
 _log = structlog.get_logger("smd.machine")
+_FAILURES = frozenset({"guard", "action", "block", "action_failed"})
+"""Codes of warnings that tell of a failure."""
 
 
 def report(supervisor: Supervisor, machine: Machine, result: Result, old_status: str) -> None:
@@ -46,6 +50,20 @@ def report(supervisor: Supervisor, machine: Machine, result: Result, old_status:
         _status(supervisor, machine, old_status)
     if lines:
         supervisor.logs.write_all(machine.name, lines, supervisor.clock.now())
+
+
+def error_of(step: Step, outcome: Outcome | None) -> str | None:
+    """What failed in a step, for the journal: the action it answers for, then guards and actions on the way."""
+    told = outcome.error if outcome is not None else None
+    if not step.effects:
+        return told
+    words = [told] if told else []
+    for effect in step.effects:
+        if isinstance(effect, Warn) and effect.code in _FAILURES:
+            own = effect.code == "action_failed" and told and effect.message.endswith(told)
+            if not own:
+                words.append(f"{effect.message} (in '{effect.state}')")
+    return brief("; ".join(words)) if words else None
 
 
 def _step(supervisor: Supervisor, machine: Machine, step: Step, lines: list[tuple[str, str]]) -> None:

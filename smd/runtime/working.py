@@ -74,7 +74,7 @@ class Working:
             try:
                 call = call_for(machine, machine.chart, snapshot, record, action, self._supervisor.clock.now())
             except SmdError as error:
-                self._answer(machine, refused(snapshot, record, action, error))
+                self._answer(machine, refused(snapshot, record, action, error, machine.log))
                 continue
             machine.running[mark] = Running(self._start(machine, call), action.type, call.now)
 
@@ -112,7 +112,7 @@ class Working:
         """Begin an action. A task is made only for what has to wait: it costs several turns of the loop."""
         if (
             call.action.custom
-            and "timeout" not in call.params
+            and not call.action.limited
             and not machine.ending
             and (self._before is None or self._before.done())
             and abandoned_threads(machine.name) < ABANDONED

@@ -8,6 +8,17 @@ from __future__ import annotations
 
 from smd.shell.program import ShellProgram, Slot, compile_shell, lint_shell
 from smd.shell.values import MAX_ARGUMENT, check_argument
+from smd.shell.variables import chooses_program, name_fault
 from smd.shell.words import Rule
 
-__all__ = ["MAX_ARGUMENT", "Rule", "ShellProgram", "Slot", "check_argument", "compile_shell", "lint_shell"]
+__all__ = [
+    "MAX_ARGUMENT",
+    "Rule",
+    "ShellProgram",
+    "Slot",
+    "check_argument",
+    "chooses_program",
+    "compile_shell",
+    "lint_shell",
+    "name_fault",
+]

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from itertools import takewhile
 
+from smd.shell.evaluated import refuse_evaluated, refuse_named
 from smd.shell.options import Role, classify
 from smd.shell.programs import (
-    DANGEROUS_NAMES,
+    DECLARING,
     NAMING,
+    READING,
     WHOLLY_CODE,
     WRAPPERS,
     Interpreter,
@@ -16,10 +18,11 @@ from smd.shell.programs import (
     base_name,
     interpreter,
 )
-from smd.shell.refusal import refuse, refuse_tainted
-from smd.shell.words import Rule, Word
+from smd.shell.refusal import refuse, refuse_tainted, refuse_written
+from smd.shell.variables import never_assigned
+from smd.shell.words import Hole, Rule, Word
 
-_DECLARING = frozenset({"declare", "typeset", "local"})
+_FORCED = frozenset({"test", "[", "wait"})
 _EXECUTING = frozenset({"-exec", "-execdir", "-ok", "-okdir"})
 _WHY_CODE = "the value would be read as code"
 _FIX_CODE = "write the code constant and pass the value as an argument after it, through env: or through stdin:"
@@ -31,10 +34,14 @@ class Commands:
 
     Args:
         allow_dash: True when values may begin with `-`.
+        bash: the text is bash's.
+        carried: variables that carry values; those found to are added.
     """
 
-    def __init__(self, *, allow_dash: bool) -> None:
+    def __init__(self, *, allow_dash: bool, bash: bool, carried: dict[str, Hole]) -> None:
         self.allow_dash = allow_dash
+        self.bash = bash
+        self.carried = carried
         self.argument_words: list[Word] = []
         self.evaluates_assignments = False
         self.defines_aliases = False
@@ -60,24 +67,56 @@ class Commands:
         Raises:
             ChartError: a subscript holds a placeholder, or the variable chooses programs.
         """
-        subscript = word.subscript() if bash else None
-        name = word.assigned_name()
-        if name is None and subscript is None:
+        indexed = bash and word.subscript() is not None
+        name = word.array_name() if indexed else word.assigned_name()
+        if name is None:
             return False
-        for part in subscript or []:
-            if part.hole is not None:
-                refuse(part.hole, "in a subscript", "bash evaluates it", "use a constant subscript")
-        if name is not None and DANGEROUS_NAMES.match(name) and (hole := word.tainted):
-            refuse(hole, f"as the value of {name}", _WHY_PROGRAM, "use a variable of your own")
+        if indexed:
+            self._subscript(word)
+        self.gives(name, word)
         for hole in word.holes:
             hole.rule = Rule.WORD
         for element in word.elements:
-            if element.prefix.startswith("["):
-                refuse_tainted(
-                    [element], "in an array element with a subscript", "bash evaluates it", "assign it alone"
-                )
-            self.permit(element)
+            self._element(element)
         return True
+
+    def gives(self, name: str, word: Word) -> None:
+        """Note that a variable is given the value of a word.
+
+        Raises:
+            ChartError: a placeholder's value reaches the word, and the variable chooses programs.
+        """
+        if never_assigned(name) and (hole := word.tainted):
+            refuse(hole, f"as the value of {name}", _WHY_PROGRAM, "use a variable of your own")
+        if name and (hole := word.carried) and self.carried.get(name, hole).printed >= hole.printed:
+            self.carried[name] = hole
+
+    def reads(self, words: list[Word], text: Word) -> None:
+        """Note that a command reads a here-string: `read` gives its value to variables."""
+        if words and (default := READING.get(words[0].literal or "")):
+            for word in words[1:]:
+                self.gives(word.literal or "", text)
+            self.gives(default, text)
+
+    def _subscript(self, word: Word) -> None:
+        parts = word.subscript() or []
+        for part in parts:
+            if part.hole is not None:
+                refuse(part.hole, "in a subscript", "bash evaluates it", "use a constant subscript")
+        text = " ".join(part.text for part in parts)
+        refuse_named(text.partition("[")[2].rpartition("]")[0], self.carried, word.line, "in a subscript")
+
+    def _subscripted(self, word: Word) -> None:
+        if self.bash:
+            refuse_named(word.prefix.partition("[")[2].partition("]")[0], self.carried, word.line, "in a subscript")
+
+    def _element(self, element: Word) -> None:
+        if element.prefix.startswith("["):
+            refuse_written([element], "in an array element with a subscript", "bash evaluates it", "assign it alone")
+            end = next((n for n, part in enumerate(element.parts) if "]" in part.text), 0)
+            refuse_evaluated(element.parts[:end], self.carried, element.line, "in a subscript")
+            refuse_named(element.prefix.partition("]")[0], self.carried, element.line, "in a subscript")
+        self.permit(element)
 
     def simple(self, words: list[Word]) -> bool:
         """Place the holes of a command's words; True if the command runs its standard input as code.
@@ -94,7 +133,8 @@ class Commands:
             return self._unknown(words)
         self._note(name, words)
         if refused := self._refused(name):
-            refuse_tainted(words, f"as an argument of {name}", *refused)
+            refuse_written(words, f"as an argument of {name}", *refused)
+            self._named(name, words, *refused)
             return False
         if name in WRAPPERS:
             return self._wrapped(name, words, WRAPPERS[name])
@@ -103,7 +143,7 @@ class Commands:
         if name == "find":
             return self._find(words)
         self._special(name, words)
-        return self._arguments(words, forced=name in {"test", "["})
+        return self._arguments(words, forced=name in _FORCED)
 
     def _refused(self, name: str) -> tuple[str, str] | None:
         tables: tuple[tuple[Mapping[str, str], str], ...] = (
@@ -112,40 +152,70 @@ class Commands:
         )
         return next(((why, table[name]) for table, why in tables if name in table), None)
 
+    def _named(self, name: str, words: list[Word], why: str, fix: str) -> None:
+        flags = "".join(word.prefix for word in words[1:] if word.prefix.startswith("-"))
+        compound = name in DECLARING and bool(set("aAin") & set(flags))
+        for word in words[1:]:
+            assigned = word.assigned_name() if name in DECLARING else None
+            if assigned is None or (compound and not word.elements):
+                refuse_tainted([word], f"as an argument of {name}", why, fix)
+            if assigned is not None:
+                self.assignment(word, bash=False)
+            self._subscripted(word)
+            if name == "let":
+                refuse_named(word.prefix, self.carried, word.line, "in let")
+
     def _note(self, name: str, words: list[Word]) -> None:
         self.defines_aliases |= name == "alias"
-        if name in _DECLARING:
+        if name in DECLARING:
             flags = "".join(word.prefix for word in words[1:] if word.prefix.startswith(("-", "+")))
             self.evaluates_assignments |= bool(set("in") & set(flags))
 
     def _unknown(self, words: list[Word]) -> bool:
         if words[0].splits or words[0].literal is not None:
             fix = 'write the program plainly, or quote the variable: "$PROGRAM"'
-            refuse_tainted(words, "after a program named by an expansion", "it may be an interpreter", fix)
+            refuse_written(words, "after a program named by an expansion", "it may be an interpreter", fix)
         for index, word in enumerate(words[1:], start=1):
             option = word.prefix
             if option.startswith("-") and set("ceE") & set(option):
-                refuse_tainted(words[index:], f"after {option} of a program named by a variable", _WHY_CODE, _FIX_CODE)
+                refuse_written(words[index:], f"after {option} of a program named by a variable", _WHY_CODE, _FIX_CODE)
         return self._arguments(words)
 
     def _special(self, name: str, words: list[Word]) -> None:
         if name == "printf":
             self._printf(words)
         elif name in {"test", "["}:
+            self._test(name, words)
+        elif name == "wait":
             for index, word in enumerate(words):
-                if word.literal == "-v":
-                    refuse_tainted(
-                        words[index + 1 : index + 2], f"after -v of {name}", "it would be a name", "write it"
-                    )
+                if word.prefix.startswith("-") and "p" in word.prefix:
+                    refuse_tainted(words[index : index + 2], "after -p of wait", "it would be a name", "write the name")
         elif name == "set":
             options = list(takewhile(lambda word: word.literal != "--", words))
             refuse_tainted(options, "as an option of set", "it would change the shell", "write set -- before it")
+
+    def _test(self, name: str, words: list[Word]) -> None:
+        for index, word in enumerate(words):
+            if word.literal in {"-v", "-R"}:
+                following = words[index + 1 : index + 2]
+                refuse_tainted(following, f"after {word.literal} of {name}", "it would be a name", "write it")
+                for named in following:
+                    self._subscripted(named)
+            loose = [hole for hole in word.variables if self.bash and word.splits and not hole.printed]
+            if loose:
+                refuse(loose[0], f"without quotes in {name}", "it could become -v a[$(command)]", "quote it")
 
     def _printf(self, words: list[Word]) -> None:
         at = 1
         if len(words) > at and words[at].prefix.startswith("-v"):
             refuse_tainted(words[at : at + 2], "after -v of printf", "it would be a name", "write the name")
-            at += 2 if words[at].literal == "-v" else 1
+            alone = words[at].literal == "-v"
+            name = "".join(word.literal or "" for word in words[at : at + 1 + alone]).removeprefix("-v")
+            for word in words[at : at + 1 + alone]:
+                self._subscripted(word)
+            for word in words[at + 1 + alone :]:
+                self.gives(name, word)
+            at += 1 + alone
         at += int(len(words) > at and words[at].literal == "--")
         why = "% and \\ of the value would be directives, and %n assigns"
         refuse_tainted(words[at : at + 1], "in the format of printf", why, "write printf '%s\\n' with it as argument")
@@ -170,9 +240,13 @@ class Commands:
             unsure = role in {Role.CODE, Role.UNKNOWN} or (role is Role.FLAG and word.tainted)
             if unsure or word.splits:
                 what = f"after {word.prefix or 'an expansion'} of {name}"
-                refuse_tainted(words, what, "it may be a program or code", _FIX_CODE)
+                refuse_written(words, what, "it may be a program or code", _FIX_CODE)
+                surely = words[index + 1 :] if role in {Role.CODE, Role.UNKNOWN} else [word]
+                refuse_tainted(surely, what, _WHY_PROGRAM, _FIX_CODE)
                 return False
-            if role is Role.VALUE or (role is Role.OPERAND and operands > 0):
+            if role is Role.SETTING:
+                refuse_tainted([word], f"after an option of {name}", _WHY_PROGRAM, _FIX_CODE)
+            elif role is Role.VALUE or (role is Role.OPERAND and operands > 0):
                 self.permit(word, ended=ended, forced=True)
                 operands -= role is Role.OPERAND
             elif role is Role.OPERAND and not (wrapper.assigns and self.assignment(word, bash=False)):
@@ -198,7 +272,9 @@ class Commands:
             is_code = self._takes_code(known, role, word, operands, given=code or bool(flags & set(known.input_flags)))
             unsure = unsure or (word.splits and not code)
             if is_code or unsure or flags & set(known.piping_flags):
-                refuse_tainted([word], f"in the code or options of {name}", _WHY_CODE, _FIX_CODE)
+                surely = is_code or word.splits or bool(flags & set(known.piping_flags))
+                check = refuse_tainted if surely else refuse_written
+                check([word], f"in the code or options of {name}", _WHY_CODE, _FIX_CODE)
             settled = not options.permutes and (operands > 0 or (code and options.ends_at_code))
             self.permit(word, ended=ended, forced=not settled)
             if role is Role.OPERAND:

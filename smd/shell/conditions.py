@@ -5,7 +5,8 @@ Source: the bash manual, 3.2.5.2 (conditional constructs) and 6.4 (conditional e
 
 from __future__ import annotations
 
-from smd.shell.refusal import refuse_tainted, unreadable
+from smd.shell.evaluated import refuse_evaluated, refuse_named
+from smd.shell.refusal import refuse_tainted, refuse_written, unreadable
 from smd.shell.scan import Scanner
 from smd.shell.words import Rule, Word
 
@@ -33,7 +34,7 @@ def read_condition(scan: Scanner) -> None:
         words.append(item)
     for index, item in enumerate(words):
         if isinstance(item, Word):
-            _check_operator(words, index, item.plain or "")
+            _check_operator(scan, words, index, item.plain or "")
     for item in words:
         if isinstance(item, Word):
             for hole in item.holes:
@@ -51,15 +52,19 @@ def _item(scan: Scanner, before: list[Word | str]) -> Word | str | None:
     return word if word.parts else None
 
 
-def _check_operator(words: list[Word | str], index: int, operator: str) -> None:
+def _check_operator(scan: Scanner, words: list[Word | str], index: int, operator: str) -> None:
     around = [item for item in words[max(index - 1, 0) : index + 2] if isinstance(item, Word)]
     after = [item for item in words[index + 1 : index + 2] if isinstance(item, Word)]
     if operator in _ARITHMETIC:
-        refuse_tainted(
+        for word in around:
+            refuse_evaluated(word.parts, scan.carried, word.line, f"beside {operator} in [[ ]]")
+        refuse_written(
             around, f"beside {operator} in [[ ]]", "the value is evaluated there", f"write [ … {operator} … ]"
         )
     elif operator in _NAMING:
         refuse_tainted(after, f"after {operator} in [[ ]]", "data must not choose a name", "write the name")
+        for word in after:
+            refuse_named(word.prefix.partition("[")[2], scan.carried, word.line, "in a subscript")
     elif operator == "=~":
         why = "the value would be a regular expression"
-        refuse_tainted(after, "on the right of =~", why, "compare with ==, or give the expression through env:")
+        refuse_written(after, "on the right of =~", why, "compare with ==, or give the expression through env:")

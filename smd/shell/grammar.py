@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from smd.shell.commands import Commands
 from smd.shell.conditions import read_condition
-from smd.shell.refusal import refuse, refuse_tainted, unreadable
+from smd.shell.refusal import refuse, refuse_tainted, refuse_written, unreadable
 from smd.shell.scan import Scanner
 from smd.shell.words import Hole, Kind, Rule, Word
 
@@ -25,9 +25,13 @@ _NO_STOPS: frozenset[str] = frozenset()
 
 @dataclass(frozen=True, slots=True)
 class Redirect:
-    """A redirection read from the source; `fed` are the holes whose values (or files) it reads from."""
+    """A redirection read from the source.
+
+    `fed` are the holes whose values (or files) it reads from; `text` is the word of a here-string.
+    """
 
     fed: tuple[Hole, ...] = ()
+    text: Word | None = None
 
 
 class Grammar:
@@ -86,13 +90,13 @@ class Grammar:
             self.scan.space()
 
     def _pipeline(self, stops: frozenset[str]) -> str:
-        first, fed = len(self.scan.holes), False
+        first, fed = len(self.scan.seen), False
         while True:
             readers = self._code_readers
             if stop := self._command(stops):
                 return stop
             if fed and self._code_readers > readers:
-                self._refuse_fed(self.scan.holes[first])
+                self._refuse_fed(self.scan.seen[first])
             self.scan.blanks()
             pipe = _PIPE.match(self.scan.text, self.scan.at)
             if pipe is None:
@@ -100,7 +104,7 @@ class Grammar:
             self._bash_only(pipe.group() == "|&", "|&")
             self.scan.operator(pipe.group())
             self.scan.space()
-            fed = len(self.scan.holes) > first
+            fed = len(self.scan.seen) > first
 
     def _refuse_fed(self, hole: Hole) -> None:
         why = "that program runs what it reads as code"
@@ -156,16 +160,16 @@ class Grammar:
             unreadable(self.scan.line, "a redirection has no target")
         if operator == "<<<" or (piped and len(target.parts) == 1):
             self._value(target)
-            return Redirect((*target.holes, *target.nested))
+            return Redirect((*target.holes, *target.nested, *target.variables), target if operator == "<<<" else None)
         if operator in {"<&", ">&"}:
-            refuse_tainted([target], f"after {operator}", "the value could name a descriptor", f"write {operator[0]}")
+            refuse_written([target], f"after {operator}", "the value could name a descriptor", f"write {operator[0]}")
         self._target(target)
         return Redirect(tuple(target.holes) if operator.startswith("<") else ())
 
     def _target(self, word: Word) -> None:
-        if word.nested:
+        if nested := next((hole for hole in word.nested if not hole.variable), None):
             why = "the output would name the file unchecked"
-            refuse(word.nested[0], "inside $( ) in a redirection target", why, "use the placeholder itself")
+            refuse(nested, "inside $( ) in a redirection target", why, "use the placeholder itself")
         for index, part in enumerate(word.parts):
             if part.hole is not None:
                 following = word.parts[index + 1 :]
@@ -181,9 +185,11 @@ class Grammar:
     def _simple(self, item: Word | Redirect | None) -> None:
         words: list[Word] = []
         inputs: list[Hole] = []
+        texts: list[Word] = []
         while item is not None:
             if isinstance(item, Redirect):
                 inputs.extend(item.fed)
+                texts.extend([item.text] if item.text else [])
             elif words or not self.commands.assignment(item, bash=self.scan.bash):
                 words.append(item)
             item = self._item()
@@ -193,6 +199,8 @@ class Grammar:
             self._code_readers += 1
             if inputs:
                 self._refuse_fed(inputs[0])
+        for text in texts:
+            self.commands.reads(words, text)
 
     # -- compound commands ---------------------------------------------------------------------------------
 
@@ -250,14 +258,15 @@ class Grammar:
         self.scan.space()
         if self.scan.peek(2) == "in" and not self.scan.peek(3)[2:].strip(" \t\n;\\"):
             self.scan.copy(2)
-            self._for_words()
+            self._for_words(name)
         self._while()
 
-    def _for_words(self) -> None:
+    def _for_words(self, name: Word) -> None:
         self.scan.blanks()
         while (word := self.scan.word()).parts:
             self.list_words.append(word)
             self.commands.permit(word)
+            self.commands.gives(name.literal or "", word)
             self.scan.blanks()
 
     def _case(self) -> None:
@@ -286,7 +295,7 @@ class Grammar:
             if pattern.plain == "esac" and not opened:
                 return False
             why = "the value would be read as a pattern"
-            refuse_tainted([pattern], "in a case pattern", why, "put it in the subject, or compare with [ = ]")
+            refuse_written([pattern], "in a case pattern", why, "put it in the subject, or compare with [ = ]")
             self.scan.blanks()
             mark = self.scan.copy()
             if mark == ")":

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from smd.errors import ChartError
 from smd.shell.commands import Commands
@@ -14,6 +15,8 @@ from smd.shell.scan import Scanner
 from smd.shell.values import MAX_ARGUMENT, check_argument, check_integer, check_no_dash, check_target
 from smd.shell.words import PLACEHOLDER_IN_TEXT, Hole, Rule, Word
 
+_ROUNDS = 10
+_NOTHING: Mapping[str, str] = MappingProxyType({})
 _SHELLS = {"sh": "/bin/sh", "bash": "bash"}
 
 
@@ -82,23 +85,33 @@ class ShellProgram:
         return f"{assigned}set --; "
 
 
-def compile_shell(text: str, *, shell: str = "sh", allow_dash: bool = False) -> ShellProgram:
+def compile_shell(
+    text: str, *, shell: str = "sh", allow_dash: bool = False, carried: Mapping[str, str] = _NOTHING
+) -> ShellProgram:
     """Compile a command text; a text without placeholders passes as it is.
+
+    A variable that the text sets to a placeholder's value may stand where any text may. As a program, in code and
+    as a name it is refused like the placeholder, and under bash also where bash evaluates variables (`$(( ))`,
+    `[[ -eq ]]`, subscripts), unless a command printed the value: `n=$(wc -l < {file})` is taken for a number. What
+    pipes and files hold and what functions are called with is not followed.
 
     Args:
         text: the command as its author wrote it, with `{name}` placeholders.
         shell: "sh" (POSIX grammar) or "bash".
         allow_dash: True to let values begin with `-` where the program is no interpreter or wrapper.
+        carried: variables of the environment with values from data, each with the placeholder that gives it one.
 
     Raises:
         ChartError: a placeholder stands where a value could become a program, code or a name, or the text
             cannot be read well enough to tell. It names the placeholder, the place and what to write instead.
     """
     _check_text(text, shell)
-    if not PLACEHOLDER_IN_TEXT.search(text):
+    used = {name: placeholder for name, placeholder in carried.items() if re.search(rf"\b{re.escape(name)}\b", text)}
+    if not used and not PLACEHOLDER_IN_TEXT.search(text):
         return ShellProgram(shell, text)
-    grammar = read_grammar(text, shell=shell, allow_dash=allow_dash)
-    scanner = grammar.scan
+    scanner = read_grammar(text, shell=shell, allow_dash=allow_dash, carried=used).scan
+    if not scanner.holes:
+        return ShellProgram(shell, text)
     program = ShellProgram(shell, "".join(scanner.out), tuple(_slot(hole) for hole in scanner.holes))
     size = len((program._prelude() + program.text).encode())
     if size > MAX_ARGUMENT:
@@ -106,22 +119,34 @@ def compile_shell(text: str, *, shell: str = "sh", allow_dash: bool = False) -> 
     return program
 
 
-def read_grammar(text: str, *, shell: str, allow_dash: bool) -> Grammar:
+def read_grammar(text: str, *, shell: str, allow_dash: bool, carried: Mapping[str, str] = _NOTHING) -> Grammar:
     """Read a text that holds placeholders, and check what only the whole of it shows.
+
+    It is read again while variables are found that carry values: a loop may use one above the line that sets it.
 
     Raises:
         ChartError: as compile_shell does.
     """
-    scanner = Scanner(text, bash=shell == "bash")
-    commands = Commands(allow_dash=allow_dash)
+    known = {name: Hole(0, placeholder, 0) for name, placeholder in carried.items()}
+    for _ in range(_ROUNDS):
+        before = {name: hole.printed for name, hole in known.items()}
+        grammar = _read(text, known, shell=shell, allow_dash=allow_dash)
+        if {name: hole.printed for name, hole in known.items()} == before:
+            return grammar
+    raise ChartError("cannot read the shell command: variables hand values on in too many turns; use a script file")
+
+
+def _read(text: str, carried: dict[str, Hole], *, shell: str, allow_dash: bool) -> Grammar:
+    scanner = Scanner(text, bash=shell == "bash", carried=carried)
+    commands = Commands(allow_dash=allow_dash, bash=scanner.bash, carried=carried)
     grammar = Grammar(scanner, commands)
     try:
         grammar.program()
     except RecursionError:
         raise ChartError("cannot read the shell command: it is nested too deeply; use a script file") from None
-    if scanner.holes and commands.evaluates_assignments:
+    if scanner.seen and commands.evaluates_assignments:
         why = "variables declared -i or -n evaluate what they are given"
-        refuse(scanner.holes[0], "in this command", why, "declare the variable without -i and -n")
+        refuse(scanner.seen[0], "in this command", why, "declare the variable without -i and -n")
     if scanner.holes and commands.defines_aliases:
         refuse(scanner.holes[0], "beside an alias", "an alias may hide the program", "write a function")
     return grammar
@@ -172,5 +197,5 @@ def _unsplit(words: list[Word]) -> list[str]:
 
 def _split(words: list[Word]) -> list[str]:
     text = '$( ) with {{{0}}} (line {1}) is not quoted: its output is split and globbed; write "$( )"'
-    loose = [word for word in words if word.nested and word.splits]
-    return [text.format(word.nested[0].placeholder, word.line) for word in loose]
+    loose = [(word, hole) for word in words if word.splits for hole in word.nested[:1] if not hole.variable]
+    return [text.format(hole.placeholder, word.line) for word, hole in loose]

@@ -49,6 +49,7 @@ def _wrapper(
     values: str = "",
     code: str = "",
     *,
+    settings: str = "",
     long_flags: str = "",
     long_values: str = "",
     long_code: str = "",
@@ -56,7 +57,7 @@ def _wrapper(
     assigns: bool = False,
 ) -> Wrapper:
     names = _long(Role.FLAG, long_flags, 0) | _long(Role.VALUE, long_values) | _long(Role.CODE, long_code)
-    return Wrapper(Options(flags=flags, values=values, code=code, long=names), operands, assigns)
+    return Wrapper(Options(flags=flags, values=values, code=code, settings=settings, long=names), operands, assigns)
 
 
 WRAPPERS: Mapping[str, Wrapper] = {
@@ -75,7 +76,7 @@ WRAPPERS: Mapping[str, Wrapper] = {
     "stdbuf": _wrapper("", "ioe", long_values="input output error"),
     "command": _wrapper("pvV"),
     "builtin": _wrapper(),
-    "exec": _wrapper("cl", "a"),
+    "exec": _wrapper("cl", settings="a"),
     "chroot": _wrapper(long_flags="skip-chdir", long_values="userspec groups", operands=1),
     "flock": _wrapper("sxeunoFv", "wE", "c", long_flags="shared exclusive unlock nonblock",
                       long_values="timeout wait conflict-exit-code", long_code="command", operands=1),
@@ -194,6 +195,9 @@ WHOLLY_CODE: Mapping[str, str] = {
     "complete": "write it literally",
     "compgen": "write it literally",
     "enable": "write it literally",
+    "jobs": "write it literally",
+    "fc": "write it literally",
+    "history": "write it literally",
 }
 """Commands that join or keep their arguments as code; the text is the way round."""
 
@@ -214,14 +218,11 @@ NAMING: Mapping[str, str] = {
 }
 """Builtins whose arguments are names of variables; the text is the way round."""
 
-DANGEROUS_NAMES = re.compile(
-    r"(?:PATH|IFS|ENV|BASH_ENV|SHELLOPTS|BASHOPTS|PS[0-4]|PROMPT_COMMAND|SHELL|EDITOR|VISUAL|PAGER|BROWSER"
-    r"|MANPAGER|LESSOPEN|LESSCLOSE|CDPATH|RANDOM|SRANDOM|SECONDS|LINENO|HISTCMD|OPTIND|BASHPID|UID|EUID|PPID"
-    r"|LD_[A-Z_]+|GCONV_PATH|PYTHON(?:PATH|STARTUP|HOME|INSPECT|BREAKPOINT|WARNINGS)|PERL5?(?:OPT|LIB|DB)"
-    r"|RUBY(?:OPT|LIB)|NODE_(?:OPTIONS|PATH)|GIT_(?:SSH|SSH_COMMAND|PROXY_COMMAND|EXTERNAL_DIFF|PAGER|EDITOR"
-    r"|ASKPASS|EXEC_PATH)|SSH_ASKPASS|MAKEFLAGS|AWKPATH|LUA_INIT)\Z"
-)
-"""Variables by which a value would choose a program, or be evaluated (bash's integer variables)."""
+DECLARING = frozenset({"declare", "typeset", "local", "export", "readonly"})
+"""Builtins that assign: `export NAME=value`."""
+
+READING: Mapping[str, str] = {"read": "REPLY", "mapfile": "MAPFILE", "readarray": "MAPFILE"}
+"""Builtins that give variables what they read; the text is the variable where none is named."""
 
 
 def base_name(word: Word) -> str | None:

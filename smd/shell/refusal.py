@@ -10,6 +10,7 @@ from smd.shell.words import Hole, Word
 USUAL_FIX = "pass it as an argument, through env: or through stdin:"
 """The fix that fits most places."""
 
+_CARRIES = "a variable whose value comes from {{{0}|int}} holds a checked integer and may stand there"
 _NOT_MEANT = "if the braces are no placeholder, write a space after the opening one: `{{ {0}}}`"
 
 
@@ -25,18 +26,30 @@ def refuse(hole: Hole, place: str, why: str, fix: str = USUAL_FIX) -> NoReturn:
     Raises:
         ChartError: always.
     """
-    text = f"cannot use {{{hole.placeholder}}} {place} (line {hole.line}): {why}; {fix}"
-    raise ChartError(text, code="shell_placeholder", hint=_NOT_MEANT.format(hole.placeholder))
+    what = f"${hole.variable}, which holds {{{hole.placeholder}}}," if hole.variable else f"{{{hole.placeholder}}}"
+    hint = (_CARRIES if hole.variable else _NOT_MEANT).format(hole.placeholder)
+    raise ChartError(f"cannot use {what} {place} (line {hole.line}): {why}; {fix}", code="shell_placeholder", hint=hint)
 
 
 def refuse_tainted(words: list[Word], place: str, why: str, fix: str = USUAL_FIX) -> None:
-    """Refuse the first placeholder whose value may reach one of the words.
+    """Refuse the first placeholder whose value may reach one of the words, itself or in a variable.
 
     Raises:
         ChartError: if there is one.
     """
     for word in words:
         if hole := word.tainted:
+            refuse(hole, place, why, fix)
+
+
+def refuse_written(words: list[Word], place: str, why: str, fix: str = USUAL_FIX) -> None:
+    """Refuse the first placeholder that stands in one of the words; a variable with its value may stand there.
+
+    Raises:
+        ChartError: if there is one.
+    """
+    for word in words:
+        if hole := word.written:
             refuse(hole, place, why, fix)
 
 

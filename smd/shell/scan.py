@@ -1,10 +1,9 @@
 """The lexical half: characters to words, with quoting, expansions, heredocs and comments.
 
-The scanner reads the source once, from left to right, and writes the constant text as it goes: everything
-is copied but comments (dropped) and placeholders (replaced by a variable in the quoting of their place).
-Where two shells would read a text differently, it is refused: a wrong guess would put a value where code
-stands. Source: POSIX.1-2017 XCU 2.2 (quoting), 2.3 (token recognition), 2.6 (expansions); the bash manual,
-3.1 and 3.5.
+The scanner reads the source once, from left to right, and writes the constant text as it goes: everything is copied
+but comments (dropped) and placeholders (replaced by a variable in the quoting of their place). Where two shells would
+read a text differently, it is refused: a wrong guess would put a value where code stands. Source: POSIX.1-2017 XCU
+2.2 (quoting), 2.3 (token recognition), 2.6 (expansions); the bash manual, 3.1 and 3.5.
 """
 
 from __future__ import annotations
@@ -12,12 +11,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from smd.shell.evaluated import place_numbers, refuse_evaluated, refuse_parameter, refuse_raw
 from smd.shell.refusal import refuse, unreadable
-from smd.shell.words import PLACEHOLDER, PLACEHOLDER_IN_TEXT, Hole, Kind, Part, Rule, Word
+from smd.shell.variables import Carried, use_of
+from smd.shell.words import PLACEHOLDER, PLACEHOLDER_IN_TEXT, Hole, Kind, Part, Word
 
 META = frozenset(" \t\n;&|<>()")
 _PLAIN = re.compile(r"[^\s;&|<>()\\'\"$`{]+|\s")
 _VARIABLE = re.compile(r"\$(?:[A-Za-z_][A-Za-z0-9_]*|[0-9@*#?$!-])")
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _ARRAY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\+?=\Z")
 
 _BARE = '"${_smd%d}"'
@@ -32,18 +34,22 @@ class Scanner:
     Args:
         text: the command as its author wrote it.
         bash: True for bash's grammar, False for POSIX sh.
+        carried: variables that carry values.
 
-    `commands` reads the commands inside `$( )` up to the closing parenthesis; the grammar sets it.
+    `seen` are the holes and the uses of such variables, in order. `commands` reads the commands inside `$( )` up
+    to the closing parenthesis; the grammar sets it.
     """
 
-    def __init__(self, text: str, *, bash: bool) -> None:
+    def __init__(self, text: str, *, bash: bool, carried: Carried) -> None:
         self.text = text
         self.bash = bash
+        self.carried, self.evaluated = carried, carried if bash else {}
+        self.seen: list[Hole] = []
         self.at = 0
         self.out: list[str] = []
         self.holes: list[Hole] = []
         self.commands: Callable[[], None] = self._no_commands
-        self._heredocs: list[tuple[str, bool]] = []
+        self._heredocs: list[tuple[Word, bool]] = []
 
     def _no_commands(self) -> None:
         unreadable(self.line, "a command stands where none can be read")
@@ -178,6 +184,7 @@ class Scanner:
             return False
         hole = Hole(len(self.holes) + 1, match.group(1), self.line)
         self.holes.append(hole)
+        self.seen.append(hole)
         self.out.append(form % hole.number)
         self.at = match.end()
         word.parts.append(Part(Kind.HOLE, quoted=quoted, hole=hole))
@@ -265,23 +272,29 @@ class Scanner:
             self.copy()
             word.add_expansion(quoted=True)
         elif variable := _VARIABLE.match(self.text, self.at):
-            self.copy(len(variable.group()))
-            word.add_expansion(quoted=quoted and variable.group() != "$@")
+            name = self.copy(len(variable.group()))[1:]
+            self._variable(word, name, quoted=quoted and name != "@")
         else:
             word.add_text(self.copy(), quoted=quoted)
 
+    def _variable(self, word: Word, name: str, *, quoted: bool) -> None:
+        if hole := use_of(name, self.carried, self.line):
+            self.seen.append(hole)
+            word.variables.append(hole)
+        word.add_expansion(quoted=quoted, name=name)
+
     def _substitution(self, word: Word, opener: int, *, quoted: bool) -> None:
-        start, first = self.line, len(self.holes)
+        start, first = self.line, len(self.seen)
         self.copy(opener)
         self.commands()
         if self.peek() != ")":
             unreadable(start, "a parenthesis is not closed")
         self.copy()
-        word.nested.extend(self.holes[first:])
+        word.nested.extend(self.seen[first:])
         word.add_expansion(quoted=quoted)
 
     def _parameter(self, word: Word, *, quoted: bool) -> None:
-        start, inner = self.line, Word(self.line)
+        start, begin, inner = self.line, self.at + 2, Word(self.line)
         self.copy(2)
         if self.peek() in {" ", "\t", "\n", "|"}:
             unreadable(start, "${ with a command inside is not read", "write $( )")
@@ -292,10 +305,15 @@ class Scanner:
             if self.peek() == "'" and quoted:
                 unreadable(self.line, 'shells disagree about a single quote inside "${ }"')
             self._in_parameter(inner, quoted=quoted)
+        inside = self.text[begin : self.at]
         self.copy()
-        if hole := inner.tainted:
+        if hole := inner.written:
             refuse(hole, "inside ${ }", "the value would be read as a pattern or a subscript", "assign it first")
-        word.add_expansion(quoted=quoted and not many)
+        refuse_parameter(inside, self.evaluated, start)
+        word.variables.extend(inner.variables)
+        word.nested.extend(inner.nested)
+        name = found.group() if (found := _NAME.match(inside)) else ""
+        self._variable(word, name, quoted=quoted and not many)
 
     def _in_parameter(self, inner: Word, *, quoted: bool) -> None:
         char = self.peek()
@@ -322,12 +340,8 @@ class Scanner:
             self._in_arithmetic(inner, char)
         if self.copy(2) != "))":
             unreadable(start, "(( may open arithmetic or two subshells", "write `( (` for two subshells")
-        for hole in inner.holes:
-            if not hole.is_integer:
-                refuse(hole, f"in {place}", "a value is evaluated there", f"write {{{hole.placeholder}|int}}")
-            hole.rule = Rule.INTEGER
-        if inner.nested:
-            refuse(inner.nested[0], f"in {place}", "output is evaluated there", "compute it in a step before")
+        place_numbers(inner, place)
+        refuse_evaluated(inner.parts, self.evaluated, start, f"in {place}")
 
     def _in_arithmetic(self, inner: Word, char: str) -> None:
         if char == "$":
@@ -339,7 +353,7 @@ class Scanner:
         elif char == "'":
             unreadable(self.line, "shells disagree about a single quote in arithmetic")
         elif not self._placeholder(inner, _IN_ARITHMETIC, quoted=True):
-            self.copy()
+            inner.add_text(self.copy(), quoted=True)
 
     def _backtick(self, word: Word, *, quoted: bool) -> None:
         start, begin = self.line, self.at + 1
@@ -365,20 +379,22 @@ class Scanner:
             refuse(hole, "as a heredoc delimiter", "the value would decide where code begins again")
         if delimiter.literal is None:
             unreadable(delimiter.line, "a heredoc delimiter is no plain text")
-        self._heredocs.append((delimiter.literal, tabs))
+        self._heredocs.append((delimiter, tabs))
 
-    def _heredoc_body(self, delimiter: str, tabs: bool) -> None:  # noqa: FBT001  (a pair of the pending list)
-        start, begin = self.line, self.at
+    def _heredoc_body(self, mark: Word, tabs: bool) -> None:  # noqa: FBT001  (a pair of the pending list)
+        start, begin, delimiter = self.line, self.at, mark.literal
         while not self.done:
             end = self.text.find("\n", self.at)
             line = self.copy((len(self.text) if end < 0 else end + 1) - self.at).rstrip("\n")
             if (line.lstrip("\t") if tabs else line) == delimiter:
                 fix = "give the text through stdin:, or write printf '%s\\n' with the placeholder as argument"
-                self._refuse_raw(begin, self.at, "in a heredoc", fix)
+                self._refuse_raw(begin, self.at, "in a heredoc", fix, expands=mark.plain is not None)
                 return
         unreadable(start, f"the heredoc's last line {delimiter!r} is missing")
 
-    def _refuse_raw(self, begin: int, end: int, place: str, fix: str) -> None:
+    def _refuse_raw(self, begin: int, end: int, place: str, fix: str, *, expands: bool = True) -> None:
         if found := PLACEHOLDER_IN_TEXT.search(self.text, begin, end):
             hole = Hole(0, found.group(1), self.text.count("\n", 0, found.start(1)) + 1)
             refuse(hole, place, "a value could become code there", fix)
+        if expands:
+            refuse_raw(self.text[begin:end], self.evaluated, self.text.count("\n", 0, begin) + 1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum, StrEnum, auto
 
 _NAME = r"[A-Za-z_](?:[A-Za-z0-9_]|\.(?!\.))*"
@@ -31,7 +31,11 @@ class Rule(StrEnum):
 
 @dataclass(slots=True, eq=False)
 class Hole:
-    """One occurrence of a placeholder; `rule` stays None until a place allows it, and None is refused."""
+    """One occurrence of a placeholder; `rule` stays None until a place allows it, and None is refused.
+
+    With `variable`, it is that variable which stands there, and the placeholder gave it its value; `printed`
+    says that a command in between printed what it holds.
+    """
 
     number: int
     placeholder: str
@@ -41,6 +45,8 @@ class Hole:
     follows: tuple[int, ...] = ()
     leads: bool = False
     extended: bool = False
+    variable: str = ""
+    printed: bool = False
 
     @property
     def is_integer(self) -> bool:
@@ -58,7 +64,7 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A piece of a word: known text, a hole, or something the shell computes."""
+    """A piece of a word: known text, a hole, or something the shell computes (`text` names a plain variable)."""
 
     kind: Kind
     text: str = ""
@@ -70,12 +76,14 @@ class Part:
 class Word:
     """One shell word as far as it is known before it runs.
 
-    `nested` holds the holes inside its `$( )`; `elements` the words of an array literal.
+    `nested` holds the holes inside its `$( )`; `variables` the variables beside them that carry a value;
+    `elements` the words of an array literal.
     """
 
     line: int
     parts: list[Part] = field(default_factory=list)
     nested: list[Hole] = field(default_factory=list)
+    variables: list[Hole] = field(default_factory=list)
     elements: list[Word] = field(default_factory=list)
 
     def add_text(self, text: str, *, quoted: bool) -> None:
@@ -85,9 +93,9 @@ class Word:
         else:
             self.parts.append(Part(Kind.TEXT, text, quoted))
 
-    def add_expansion(self, *, quoted: bool) -> None:
-        """Append something only the running shell knows."""
-        self.parts.append(Part(Kind.EXPANSION, quoted=quoted))
+    def add_expansion(self, *, quoted: bool, name: str = "") -> None:
+        """Append something only the running shell knows; `name` if it is the value of that variable."""
+        self.parts.append(Part(Kind.EXPANSION, name, quoted))
 
     @property
     def holes(self) -> list[Hole]:
@@ -96,9 +104,25 @@ class Word:
 
     @property
     def tainted(self) -> Hole | None:
-        """Any hole whose value may reach this word, directly or through a substitution."""
+        """Any hole whose value may reach this word: directly, through a variable or through a substitution."""
         inner = (element.tainted for element in self.elements)
-        return next(iter(self.holes + self.nested), None) or next((hole for hole in inner if hole), None)
+        found = self.holes + self.nested + self.variables
+        return next(iter(found), None) or next((hole for hole in inner if hole), None)
+
+    @property
+    def written(self) -> Hole | None:
+        """A hole that stands in this word itself or in a substitution, not one behind a variable."""
+        inner = (element.written for element in self.elements)
+        found = (hole for hole in self.holes + self.nested if not hole.variable)
+        return next(found, None) or next((hole for hole in inner if hole), None)
+
+    @property
+    def carried(self) -> Hole | None:
+        """A hole whose value a variable has after it is set to this word; a checked integer is none."""
+        found = [hole for hole in self.holes + self.variables if not hole.is_integer]
+        found += [hole for element in self.elements if (hole := element.carried)]
+        found += [replace(hole, printed=True) for hole in self.nested]
+        return min(found, key=lambda hole: hole.printed, default=None)
 
     @property
     def literal(self) -> str | None:
@@ -145,6 +169,12 @@ class Word:
                 yield part.hole, before
                 before += (part.hole.number,)
 
+    def array_name(self) -> str | None:
+        """The array's name where the word begins like `name[`, else None."""
+        first = self.parts[0] if self.parts else None
+        match = _SUBSCRIPT.match(first.text) if first is not None and not first.quoted else None
+        return match.group(1) if match else None
+
     def assigned_name(self) -> str | None:
         """The variable's name where the word has the form `name=…` or `name+=…`, else None."""
         first = self.parts[0] if self.parts else None
@@ -155,8 +185,7 @@ class Word:
 
     def subscript(self) -> list[Part] | None:
         """The parts up to `]=` where the word assigns to an array element (`name[i]=…`), else None."""
-        first = self.parts[0] if self.parts else None
-        if first is None or first.quoted or not _SUBSCRIPT.match(first.text):
+        if self.array_name() is None:
             return None
         for index, part in enumerate(self.parts):
             if part.kind is Kind.TEXT and not part.quoted and re.search(r"\]\+?=", part.text):

@@ -43,11 +43,15 @@ class Log(NamedTuple):
 
 
 class Warn(NamedTuple):
-    """Something the operator should know: a failed guard, an unhandled failure. `code` is stable."""
+    """Something the operator should know: a failed guard, an unhandled failure. `code` is stable.
+
+    `why` is a guard's failure alone, without the words that say where and what it is.
+    """
 
     code: str
     message: str
     state: str = ""
+    why: str = ""
 
 
 class Settle(NamedTuple):

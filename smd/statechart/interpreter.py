@@ -25,6 +25,7 @@ from typing import Any
 
 from smd.errors import ActionError
 from smd.statechart import outcome, sequence
+from smd.statechart.cel_syntax import shown
 from smd.statechart.configuration import configuration_of
 from smd.statechart.content import BLOCK_LIMIT, Operation, compiled
 from smd.statechart.course import course_step
@@ -34,7 +35,7 @@ from smd.statechart.expression import ExpressionError
 from smd.statechart.fast import simple_step
 from smd.statechart.model import IGNORE, QUEUE, State, Statechart, Transition
 from smd.statechart.plan import Microstep, Plan, entry_blocks, microstep_of, plan_for
-from smd.statechart.run import Run
+from smd.statechart.run import GUARD, Run
 from smd.statechart.sets import compute_entry_set, record_history
 from smd.statechart.snapshot import FINISHED, FINISHING, NO_LOOP, RUNNING, SLEEPING, WORKING, Snapshot, Timer
 from smd.statechart.step import Step
@@ -211,6 +212,9 @@ def _promote(run: Run, event: Event) -> None:
 
 def _why_ignored(run: Run, plan: Plan) -> tuple[str, str, str]:
     event = run.event
+    for effect in run.effects:
+        if isinstance(effect, Warn) and effect.code == GUARD:
+            return IGNORED, "guard_failed", f"the guard of '{event.type}' failed: {effect.why}"
     if plan.leaves:
         return IGNORED, "guard_false", f"no guard of '{event.type}' holds in '{run.configuration.label}'"
     if not run.chart.mentions(event.type):
@@ -248,8 +252,9 @@ def _condition_match(run: Run, transition: Transition) -> bool:
     try:
         return cond.test(run.context, run.event, run.moment())
     except ExpressionError as error:
-        run.raise_error("error.execution", "guard", f"guard ({transition.at}): {error.message}",
-                        transition.source.id)  # fmt: skip
+        why = error.message.removeprefix(f"cannot evaluate '{shown(cond.text)}': ")
+        run.raise_error("error.execution", GUARD, f"guard ({transition.at}): {error.message}",
+                        transition.source.id, why)  # fmt: skip
         return False
 
 
@@ -270,6 +275,8 @@ def _settle(run: Run) -> None:
             break
     if run.status == FINISHING and sequence.all_ended(run):
         _exit_interpreter(run)
+    for event in run.internal:
+        run.nothing_took(event)
 
 
 def _handle(run: Run, answer: sequence.Answer | None) -> None:
@@ -292,7 +299,8 @@ def _settle_without_sequences(run: Run) -> None:
         run.count_microstep()
         run.event = run.internal.popleft()
         _promote(run, run.event)
-        _try(run, _select(run, plan_for(run.chart, run.configuration, run.event.type)))
+        if not _try(run, _select(run, plan_for(run.chart, run.configuration, run.event.type))):
+            run.nothing_took(run.event)
 
 
 def _retry_deferred(run: Run) -> bool:
@@ -364,7 +372,6 @@ def _exit_interpreter(run: Run) -> None:
     for state in reversed(run.configuration.states):
         execute_block(run, compiled(state.exit), state.id)
     run.timers = tuple(t for t in run.timers if t.kind == "send")
-    run.internal.clear()
     for event in run.deferred:
         run.effects.append(Warn("dropped", f"deferred event '{event.type}' comes too late: the machine is finished"))
     run.deferred = ()

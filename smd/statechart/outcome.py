@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from smd.statechart.durations import parse_duration
+from smd.errors import ActionError, ChartError
 from smd.statechart.event import Event, Outcome
 from smd.statechart.expression import Expression, ExpressionError
 from smd.statechart.model import Action
 from smd.statechart.plan import microstep_of, plan_for
-from smd.statechart.sequence import NOT_STARTED, Answer, action_of, actions_of, answer, fail, key_of, put, sleep, wants
+from smd.statechart.sequence import (
+    NOT_STARTED,
+    TIMEOUT,
+    Answer,
+    action_of,
+    actions_of,
+    answer,
+    begin_again,
+    duration_of,
+    error_patch,
+    fail,
+    fail_here,
+    key_of,
+    put,
+    sleep,
+    wants,
+)
 from smd.statechart.snapshot import ARMED, ASKING, READY, SLEEPING, WAITING, WORKING, Sequence, Timer
 
 if TYPE_CHECKING:
@@ -30,9 +47,11 @@ class Received(NamedTuple):
 
 
 def wake(run: Run, timer: Timer) -> Answer | None:
-    """A sleep, a retry, a pace or the time-out of `wait_for_jobs` is over."""
+    """A sleep, a retry, a pace or the time that an action may wait is over."""
     if timer.kind == "wait":
         return _wait_timed_out(run, timer)
+    if timer.event == TIMEOUT:
+        return _timed_out(run, timer)
     record = next((r for r in run.sequences if r.entry == timer.data and r.phase == SLEEPING), None)
     if record is None:
         return None
@@ -40,13 +59,26 @@ def wake(run: Run, timer: Timer) -> Answer | None:
         run.stimulus()
         return answer(run, record, run.chart.states[record.state], action_of(run.chart, record).events.get("success"))
     if timer.event == "retry":
-        put(run, record, record._replace(phase=WORKING))
-    elif record.index == NOT_STARTED:
+        return begin_again(run, record)
+    if record.index == NOT_STARTED:
         run.started.add(record.state)
         put(run, record, record._replace(index=0, phase=READY))
     else:
         put(run, record, record._replace(attempt=1, phase=READY))
     return None
+
+
+def _timed_out(run: Run, timer: Timer) -> Answer | None:
+    """The time of a sleep or of a wait is up: a failure of its action, like any other."""
+    record = next((r for r in run.sequences if r.entry == timer.data and r.phase in {SLEEPING, WAITING}), None)
+    if record is None:
+        return None
+    run.stimulus()
+    action, error = action_of(run.chart, record), f"timed out after {timer.seconds:g} s"
+    if _retries(run, record, action):
+        run.patch(error_patch(action, error))
+        return None
+    return fail_here(run, record, action, error)
 
 
 def _wait_timed_out(run: Run, timer: Timer) -> Answer | None:
@@ -67,6 +99,12 @@ def _disarm(run: Run, record: Sequence, event_type: str | None) -> Answer | None
     run.external, run.direct = record.event, False
     state = run.chart.states[record.state]
     return Answer(state, Event(event_type, {}, source="action")) if event_type else None
+
+
+def _drop_timeout(run: Run, record: Sequence) -> None:
+    """The record's action waits no more. While it waited, its time-out was the only timer of this entry."""
+    if run.timers:
+        run.timers = tuple([t for t in run.timers if t.kind != "sequence" or t.data != record.entry])
 
 
 def _drop_deadline(run: Run, record: Sequence) -> None:
@@ -106,6 +144,7 @@ def take_jobs(run: Run, record: Sequence, outcome: Outcome) -> None:
 
 def _apply(run: Run, record: Sequence, action: Action, outcome: Outcome) -> Answer | None:
     """Move the record on, or arrange a retry."""
+    _drop_timeout(run, record)
     if not outcome.ok:
         if _retries(run, record, action):
             return None
@@ -135,18 +174,27 @@ def _empty(run: Run, record: Sequence, action: Action, outcome: Outcome) -> Answ
     """Nothing was there: wait in place when answering would only lead back here, else answer."""
     if record.phase in {WAITING, ARMED}:
         return None
-    back, elsewhere = _direction(run, record, outcome.event)
+    try:
+        return _answer_or_wait(run, record, action, outcome.event)
+    except (ExpressionError, ActionError, ChartError) as error:
+        return fail_here(run, record, action, error.message)
+
+
+def _answer_or_wait(run: Run, record: Sequence, action: Action, event_type: str | None) -> Answer | None:
+    back, elsewhere = _direction(run, record, event_type)
     state = run.chart.states[record.state]
     if action.watch == "tracked":
-        _arm_deadline(run, record, action)
+        _arm_deadline(run, record, duration_of(run, record, action, "timeout"))
         timed_self = any(
             t.targets == (state,) and set(t.events) & {e.event for e in state.timers} for t in state.transitions
         )
-        if not back and (outcome.event is not None or timed_self):
+        if not back and (event_type is not None or timed_self):
             run.sequences = (*run.sequences, record._replace(phase=ARMED))
-            return answer(run, record, state, outcome.event)
-    elif elsewhere or (action.watch == "jobs" and not back and outcome.event and _something_follows(run, record)):
-        return answer(run, record, state, outcome.event)
+            return answer(run, record, state, event_type)
+    elif elsewhere or (action.watch == "jobs" and not back and event_type and _something_follows(run, record)):
+        return answer(run, record, state, event_type)
+    elif (limit := duration_of(run, record, action, "timeout")) < math.inf:
+        sleep(run, record, limit, TIMEOUT)
     put(run, record, record._replace(phase=WAITING))
     return None
 
@@ -178,17 +226,15 @@ def _something_follows(run: Run, record: Sequence) -> bool:
     return record.index + 1 < len(actions) and not actions[record.index].repeatable
 
 
-def _arm_deadline(run: Run, record: Sequence, action: Action) -> None:
-    if any((t.kind, t.state, t.data) == ("wait", record.state, record.index) for t in run.timers):
+def _arm_deadline(run: Run, record: Sequence, seconds: float) -> None:
+    """The deadline of `wait_for_jobs`, which survives a re-entry."""
+    if seconds == math.inf or any(
+        (t.kind, t.state, t.data) == ("wait", record.state, record.index) for t in run.timers
+    ):
         return
-    params: Any = action.params.render(run.lookup(record.state, record.event))
-    if params.get("timeout") is not None:
-        seconds = parse_duration(params["timeout"])
-        name = f"{record.entry}.{record.index}.wait"
-        run.timers = (
-            *run.timers,
-            Timer(name, "wait", run.now + seconds, record.state, "timeout", seconds, record.index),
-        )
+    name = f"{record.entry}.{record.index}.wait"
+    timer = Timer(name, "wait", run.now + seconds, record.state, TIMEOUT, seconds, record.index)
+    run.timers = (*run.timers, timer)
 
 
 def hand_over(run: Run, event: Event) -> Received:
@@ -199,6 +245,7 @@ def hand_over(run: Run, event: Event) -> Received:
         action = action_of(run.chart, record)
         if action.watch == "events" and wants(run, record, action, event):
             state = run.chart.states[record.state]
+            _drop_timeout(run, record)
             following = record._replace(event=event, direct=False)
             return Received(True, answer(run, following, state, action.events.get("success"), old=record))
     return Received(False)

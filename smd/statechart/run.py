@@ -14,6 +14,8 @@ from smd.statechart.model import Statechart
 from smd.statechart.scope import Lookup, Moment, lookup_in
 from smd.statechart.snapshot import NO_LOOP, Sequence, Snapshot, Timer
 
+GUARD = "guard"
+"""The kind of error that is a guard's."""
 MICROSTEPS = 1_000
 """A macrostep with more of them never ends (architecture, Loops)."""
 
@@ -109,11 +111,21 @@ class Run:
         """Put an event on the internal queue."""
         self.internal.append(Event(event_type, payload, source=self.snapshot.machine))
 
-    def raise_error(self, event_type: str, kind: str, message: str, state: str = "") -> None:
+    def raise_error(self, event_type: str, kind: str, message: str, state: str = "", why: str = "") -> None:
         """Raise `error.execution` or its like (SCXML 3.12.2); flat charts know them all as `error`."""
         name = "error" if self.chart.flat else event_type
-        self.raise_internal(name, {"kind": kind, "message": message, "state": state})
-        self.effects.append(Warn(kind, message, state))
+        self.raise_internal(name, _told(kind, message, state))
+        self.effects.append(Warn(kind, message, state, why))
+
+    def nothing_took(self, event: Event) -> None:
+        """If the event is one of `raise_error`, say that the failure is unhandled."""
+        if not event.type.startswith("error"):
+            return
+        for effect in self.effects:
+            if isinstance(effect, Warn) and event.payload == _told(*effect[:3]):
+                what = f"{'a guard' if effect.code == GUARD else 'an action'} in '{effect.state}'"
+                self.effects.append(Warn("unhandled_failure", f"{what} failed and nothing handled it", effect.state))
+                return
 
     def count_microstep(self) -> None:
         """Bound the macrostep.
@@ -142,3 +154,8 @@ class Run:
         """True if what happens in this state concerns the job: it was taken in the same region or around it."""
         state = self.chart.states[state_id]
         return not hold.region or any(s.id == hold.region for s in (state, *state.ancestors))
+
+
+def _told(kind: str, message: str, state: str) -> dict[str, str]:
+    """The payload of an error event."""
+    return {"kind": kind, "message": message, "state": state}

@@ -5,7 +5,8 @@ A sequence is a record in the snapshot. It moves when the macrostep has settled:
 - an instant action is done at once and its answer handled as a small macrostep;
 - a store action turns the record to *asking*: the unit asks the store and comes back with an outcome;
 - a working action turns it to *working*: the runtime reads that off the snapshot, runs it, and posts the outcome;
-- `sleep`, retries and the pace of idle loops are timers of the snapshot (*sleeping*).
+- `sleep`, retries and the pace of idle loops are timers of the snapshot (*sleeping*), and so is the time-out of an
+  action that waits.
 
 The record moves on before its answer's transitions are searched; if they leave the state, the record is gone with it,
 and if they enter it again there is a new record with a new entry number. So no answer can reach a later entry.
@@ -13,6 +14,7 @@ and if they enter it again there is a new record with a new entry number. So no 
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from smd.catalogue import Kind
@@ -36,6 +38,9 @@ PACE, SLOWEST = 0.05, 0.5
 """Seconds before an idle loop goes round again: the first time, and at most."""
 
 NOT_STARTED = -1
+
+TIMEOUT = "timeout"
+"""What the timer of an action's time-out says."""
 
 
 class Answer(NamedTuple):
@@ -134,7 +139,7 @@ def put(run: Run, old: Sequence, new: Sequence | None) -> None:
 
 
 def sleep(run: Run, record: Sequence, seconds: float, what: str) -> None:
-    """Put the record to sleep; the timer named after it wakes it."""
+    """Arm the timer that wakes the record: its phase says from what, and `what` to what."""
     timer = Timer(f"{record.entry}.{record.index}.{what}", "sequence", run.now + seconds, record.state, what, seconds,
                   record.entry)  # fmt: skip
     run.timers = (*run.timers, timer)
@@ -164,7 +169,7 @@ def _start(run: Run, record: Sequence) -> None:
     visited, turns = run.loop
     if record.state in visited:
         run.loop = ((record.state,), turns + 1)
-        delay = min(PACE * 2.0**turns, SLOWEST)
+        delay = min(PACE * 2.0 ** min(turns, 10), SLOWEST)
     elif record.state in run.started:
         run.loop = ((*visited, record.state), turns)
         delay = 0.0
@@ -190,12 +195,16 @@ def _perform(run: Run, record: Sequence) -> Answer | None:
             return None
         return _begin(run, record, action, state)
     except (ExpressionError, ActionError, ChartError) as error:
-        patch = (
-            ("set", ("last_error",), f"{action.type}: {error.message}"),
-            ("set", ("last_error_action",), action.type),
-        )
-        event = action.events.get("error", "error")
-        return fail(run, record, action, event, patch, error.message)
+        return fail_here(run, record, action, error.message)
+
+
+def begin_again(run: Run, record: Sequence) -> Answer | None:
+    """Begin the action the record stands at once more: its next attempt."""
+    action = action_of(run.chart, record)
+    try:
+        return _begin(run, record, action, run.chart.states[record.state])
+    except (ExpressionError, ActionError, ChartError) as error:
+        return fail_here(run, record, action, error.message)
 
 
 def _condition(run: Run, action: Action) -> bool:
@@ -209,16 +218,28 @@ def _begin(run: Run, record: Sequence, action: Action, state: State) -> Answer |
         silent = isinstance(params, dict) and params.get("fire_and_forget") is True
         return answer(run, record, state, None if silent else action.events.get(verdict))
     if action.kind == Kind.TIMED:
-        params = action.params.render(run.lookup(record.state, record.event))
-        sleep(run, record, parse_duration(params["duration"]), "sleep")
+        seconds, limit = duration_of(run, record, action, "duration"), duration_of(run, record, action, "timeout")
+        what, seconds = (TIMEOUT, limit) if limit < seconds else ("sleep", seconds)
+        sleep(run, record, seconds, what)
         put(run, record, record._replace(phase=SLEEPING))
         return None
     if action.watch == "events":
         found = _already_here(run, record, action)
         if found is not None:
             return answer(run, found, state, action.events.get("success"), old=record)
-    put(run, record, record.moved(record.index, ASKING if action.kind == Kind.STORE else WORKING))
+    phase = ASKING if action.kind == Kind.STORE else WORKING
+    put(run, record, record.moved(record.index, phase) if record.attempt == 1 else record._replace(phase=phase))
     return None
+
+
+def duration_of(run: Run, record: Sequence, action: Action, name: str) -> float:
+    """Seconds that a parameter of the record's action says; endless where it says nothing.
+
+    Raises:
+        ChartError: what it renders to is no duration.
+    """
+    params: Any = action.params.render(run.lookup(record.state, record.event))
+    return math.inf if params[name] is None else parse_duration(params[name])
 
 
 def _already_here(run: Run, record: Sequence, action: Action) -> Sequence | None:
@@ -266,6 +287,16 @@ def fail(
         mark_unhandled(run, record.entry)
         return None
     return given._replace(failed=record.entry)
+
+
+def fail_here(run: Run, record: Sequence, action: Action, error: str) -> Answer | None:
+    """The action failed inside the step, by no outcome: like `fail`, with its own patch and error event."""
+    return fail(run, record, action, action.events.get("error", "error"), error_patch(action, error), error)
+
+
+def error_patch(action: Action, error: str) -> tuple[Change, ...]:
+    """What the context is told of a failure."""
+    return (("set", ("last_error",), f"{action.type}: {error}"), ("set", ("last_error_action",), action.type))
 
 
 def mark_unhandled(run: Run, entry: int) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from smd.client import ClientError
-from tests.acceptance.daemon import Daemon, Spoken, running, smctl, smd
+from tests.acceptance.daemon import Daemon, Spoken, environment, running, smctl, smd
 
 GOOD = "machine: good\nstates: {idle: {on: {greet: greeted}}, greeted: {}}\n"
 BOMB = "".join(
@@ -82,7 +82,8 @@ def test_a_running_daemon_refuses_a_bad_machine(untouched: Daemon, fault: str) -
 
 def test_a_file_outside_the_configured_folders_is_not_read(untouched: Daemon, folder: Path) -> None:
     (folder / "bad.yaml").write_text(GOOD)
-    refused(untouched.smctl("add", folder / "bad.yaml"), 8, "outside the configured folders")
+    refused(untouched.smctl("add", folder / "bad.yaml"), 6, "outside the configured folders")
+    refused(untouched.smctl("add", folder / "none.yaml"), 4, "there is no such file")
 
 
 def test_a_bad_file_beside_a_good_one_starts_neither(folder: Path) -> None:
@@ -92,8 +93,7 @@ def test_a_bad_file_beside_a_good_one_starts_neither(folder: Path) -> None:
     refused(smd("run", "a.yaml", "b.yaml", "--state-dir", "state", cwd=folder), 8, "b.yaml:4:1")
 
     assert not (folder / "ran").exists()
-    with closing(sqlite3.connect(folder / "state/smd.db")) as store:
-        assert store.execute("SELECT name FROM machines").fetchall() == []
+    assert not (folder / "state").exists()
 
 
 def test_a_bad_file_in_a_folder_is_told_and_left_out(start: Callable[..., Daemon], folder: Path) -> None:
@@ -105,6 +105,138 @@ def test_a_bad_file_in_a_folder_is_told_and_left_out(start: Callable[..., Daemon
     assert [view["name"] for view in daemon.get("/v1/machines")["machines"]] == ["good"]
     assert "a.yaml" in daemon.output
     assert "4:1: error[smd-E001]" in daemon.output
+
+
+WRONG = """\
+machine: bad
+states:
+  idle: {on: {go: iddle}, after: {5x: idle}}
+"""
+REPORT = """\
+bad.yaml:3:19: error[smd-E202]: states.idle.on.go: unknown state 'iddle'
+      idle: {on: {go: iddle}, after: {5x: idle}}
+                      ^
+hint: did you mean 'idle'?
+
+bad.yaml:3:35: error[smd-E105]: states.idle.after.5x: must be a duration (got '5x')
+      idle: {on: {go: iddle}, after: {5x: idle}}
+                                      ^
+hint: write 500ms, 30s,"""
+
+
+def test_every_way_in_shows_the_line_a_caret_and_the_nearest_name(untouched: Daemon) -> None:
+    """Of each mistake, in one form; `smctl add` has it indented, under a line of its own."""
+    (untouched.cwd / "bad.yaml").write_text(WRONG)
+    answers = [
+        smd("check", "bad.yaml", cwd=untouched.cwd).err,
+        smd("run", "bad.yaml", "--ephemeral", cwd=untouched.cwd).err.replace(f"{untouched.cwd}/", ""),
+        smctl("validate", "bad.yaml", cwd=untouched.cwd).out,
+    ]
+    assert [answer.startswith(REPORT) for answer in answers] == [True] * 3, answers
+
+    for words, stdin, name in ((("bad.yaml",), None, f"{untouched.cwd}/bad.yaml"), (("-",), WRONG, "request")):
+        host = f"unix://{untouched.socket}"
+        answer = smctl("--host", host, "add", *words, stdin=stdin, cwd=untouched.cwd)
+        lines = answer.err.replace(name, "bad.yaml").splitlines()
+        assert lines[0] == "error: cannot load bad.yaml: 2 problems"
+        shown = "\n".join(line.removeprefix("  ") for line in lines[1:])
+        assert shown.startswith(REPORT.replace("\n\n", "\n")), answer
+        assert answer.err.count("did you mean") == 1
+
+
+def test_the_api_tells_each_mistake_with_its_hint_but_none_of_the_file(untouched: Daemon) -> None:
+    (untouched.cwd / "bad.yaml").write_text(WRONG)
+    with untouched.client() as client, pytest.raises(ClientError) as error:
+        client.post("/v1/machines", {"path": "bad.yaml"})
+    assert error.value.code == "invalid_document"
+    assert "iddle}" not in error.value.message
+    assert "hint: did you mean 'idle'?" in error.value.message.splitlines()
+
+
+# --- two files of one machine -----------------------------------------------------------------------------------------
+
+RAN = "states: {idle: {actions: [{type: bash, command: touch ran}]}}\n"
+
+
+@pytest.fixture
+def twins(folder: Path) -> Path:
+    """Two files of the machine `m1`, alone and in a folder `both`, and one of `m2`."""
+    (folder / "both").mkdir()
+    for place in (folder, folder / "both"):
+        (place / "two.yaml").write_text("machine: m1\n" + RAN)
+        (place / "three.yaml").write_text("metadata: {machine_name: m1}\n" + RAN)
+    (folder / "other.yaml").write_text("machine: m2\n" + RAN)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("words", "one", "other"),
+    [
+        (("two.yaml", "three.yaml"), "two.yaml", "three.yaml"),
+        (("other.yaml", "both"), "both/three.yaml", "both/two.yaml"),
+        (("two.yaml", "both/two.yaml"), "two.yaml", "both/two.yaml"),
+    ],
+)
+def test_two_files_of_one_machine_start_nothing(twins: Path, words: tuple[str, ...], one: str, other: str) -> None:
+    """Neither runs, nor does a third; the store is not even made."""
+    told = f"cannot start: machine 'm1' is in two files, '{twins}/{one}' and '{twins}/{other}'"
+    refused(smd("run", *words, "--state-dir", "state", cwd=twins), 8, told, "another name")
+    assert not (twins / "state").exists()
+    assert not list(twins.rglob("ran"))
+
+
+def test_a_name_of_the_command_line_is_the_name_that_counts(
+    start: Callable[..., Daemon], twins: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It can be the second of its kind, part two files of one name, and host one file under two names."""
+    answer = smd("run", "both", "--machine-name", "m3", "--state-dir", "state", cwd=twins)
+    refused(answer, 8, "machine 'm3' is in two files", "--machine-name")
+    (twins / "both/four.yaml").write_text("machine: m1\n" + RAN)
+    refused(smd("run", "both", "--ephemeral", cwd=twins), 8, "both/three.yaml' (of 2 files")
+    configured = {**environment(), "SMD_MACHINES": f"{twins}/two.yaml"}
+    monkeypatch.setattr("tests.acceptance.daemon.environment", lambda: configured)
+    answer = smd("run", "other.yaml", "--machine-name", "m1", "--state-dir", "state", cwd=twins)
+    refused(answer, 8, f"'m1' is in two files, '{twins}/two.yaml' and '{twins}/other.yaml'", "--machine-name")
+    for file in ("three.yaml", "two.yaml"):
+        daemon = start(twins / file, "--machine-name", file)
+        names = {view["name"] for view in daemon.get("/v1/machines")["machines"]}
+        assert names >= {"m1", file}
+        daemon.stop()
+
+
+def test_check_and_validate_tell_of_two_files_of_one_machine(twins: Path) -> None:
+    """At the name of the second, with its line and a caret; the other file is named."""
+    excerpt = "metadata: {machine_name: m1}\n                             ^\nhint: give one of them another name"
+    for command, words in ((smd, ("check",)), (smctl, ("validate",))):
+        answer = command(*words, "two.yaml", "other.yaml", "three.yaml", cwd=twins)
+        told = answer.out + answer.err
+        assert answer.code == 8
+        assert "three.yaml:1:26: error[smd-E107]: metadata.machine_name: machine 'm1' is in 'two.yaml' too" in told
+        assert excerpt in told
+        assert command(*words, "both", cwd=twins).code == 8
+        assert command(*words, "two.yaml", "other.yaml", cwd=twins).code == 0
+
+
+def test_one_file_given_twice_is_one(start: Callable[..., Daemon], twins: Path) -> None:
+    """By its path, by another path to it, and found in a folder."""
+    (twins / "both/three.yaml").unlink()
+    (twins / "link.yaml").symlink_to("both/two.yaml")
+    ways = ("both/two.yaml", "both", "both/../both/two.yaml", "link.yaml")
+    for command, words in ((smd, ("check",)), (smctl, ("validate",))):
+        assert command(*words, *ways, cwd=twins).code == 0
+    checked = smd("check", "both", "both/two.yaml", "both/two.yaml", cwd=twins)
+    assert checked.out == "both/two.yaml: ok\n"
+    assert smctl("validate", "both", "both/two.yaml", cwd=twins).err == "1 file: 0 errors, 0 warnings\n"
+    daemon = start(*(twins / way for way in ways))
+    assert [view["name"] for view in daemon.get("/v1/machines")["machines"]] == ["m1"]
+
+
+def test_templates_and_broken_files_of_a_folder_take_no_name(start: Callable[..., Daemon], twins: Path) -> None:
+    (twins / "both/three.yaml").write_text("machine: m1\ntemplate: true\n" + RAN)
+    (twins / "both/broken.yaml").write_text("machine: m1\nstates: {idle: {on: {go: nowhere}}}\n")
+    daemon = start(twins / "both")
+    assert [view["name"] for view in daemon.get("/v1/machines")["machines"]] == ["m1"]
+    assert daemon.output.count("machine file left out") == 1
 
 
 # --- requests ---------------------------------------------------------------------------------------------------------

@@ -20,6 +20,8 @@ ACTIONS = {
     "leave": "raise SystemExit(3)",
     "recurse": "return self.execute(context)",
     "ask": "import asyncio; raise asyncio.CancelledError",
+    "halve": "import os; raise RuntimeError('cannot read ' + os.fsdecode(bytes([255])))",
+    "shout": "raise ValueError('x' * (5 << 20))",
     "hang": "import threading; open('whisper', 'w').write('hangs\\n'); threading.Event().wait()",
     "block": "import time; time.sleep(2); return 'done'",
 }
@@ -31,6 +33,8 @@ TOLD = {
     "leave": "SystemExit",
     "recurse": "RecursionError",
     "ask": "CancelledError",
+    "halve": "RuntimeError: cannot read \\\\udcff",
+    "shout": " bytes dropped ... ",
 }
 FILE = """
 from smd.actions.custom import BaseAction

@@ -45,8 +45,8 @@ states:
 BROKEN = """
 machine: broken
 events:
-  number: {payload: {$ref: '#/nowhere'}}
-  text: {payload: {type: string, pattern: '('}}
+  number: {payload: {$ref: '#'}}
+  text: {payload: {$ref: '#/$defs/a', $defs: {a: {$ref: '#/$defs/b'}, b: {$ref: '#/$defs/a'}}}}
 context: {seen: []}
 states:
   on:

@@ -16,6 +16,9 @@ class Case(NamedTuple):
 
 
 TWO = "states:\n  a: \n  b: \n"
+MINE = "states: {a: {actions: [{type: mine, %s}]}}"
+FLAT_MINE = "states: [waiting]\nactions: {waiting: [{type: mine, %s}]}"
+MAPPED = "states: {a: {actions: [{type: run, argv: [x], error_mappings: {%s}}]}}"
 CASES = [
     Case("E001", "states: {a: ^]", "", "did not find expected"),
     Case("E002", "name: ^\x07", "", "U+0007"),
@@ -216,4 +219,129 @@ CASES = [
     ),
     Case("E401", "states: {a: {always: {to: a, if: ^contxt.a}}}", "states.a.always.if", "column 1", "context"),
     Case("E401", "states: {a: {actions: [{type: assign, set: {k: ^1 +}}]}}", "states.a.actions[0].set.k", "column 4"),
+    *(
+        Case(
+            "E302",
+            f"states: {{a: {{actions: [{{type: {action}, ^timeout: 1s}}]}}}}",
+            "states.a.actions[0].timeout",
+            "never waits",
+            "after:",
+        )
+        for action in (
+            "log",
+            "complete_job",
+            "clear_events, event_types: e",
+            "start_fsm, yaml_path: p, machine_name: n",
+        )
+    ),
+    Case(
+        "E302",
+        "states: {a: {actions: [{type: claim_job, job_id: '{x}', params: {^timeout: 1s}}]}}",
+        "states.a.actions[0].params.timeout",
+        "claim_job with a job_id never waits",
+        "after:",
+    ),
+    Case(
+        "E302",
+        "states: {a: {actions: [{type: log, ^retry: {max: 2}}]}}",
+        "states.a.actions[0].retry",
+        "log is done at once",
+        "error:",
+    ),
+    Case("E106", MINE % "^isolate: process", "states.a.actions[0].isolate", "not supported by this version", "params:"),
+    Case(
+        "E106",
+        FLAT_MINE % "^isolate: process",
+        "actions.waiting[0].isolate",
+        "not supported by this version",
+        "leave it away",
+    ),
+    Case("E304", MINE % "if: ^false", "states.a.actions[0].if", "must be an expression (got false)", "'false'"),
+    Case("E304", FLAT_MINE % "if: ^false", "actions.waiting[0].if", "must be an expression (got false)", "'false'"),
+    Case("E304", MINE % "if: ^[1]", "states.a.actions[0].if", "must be an expression (got a list)", "params:"),
+    Case("E401", MINE % "if: ^1 +", "states.a.actions[0].if", "column 4"),
+    Case("E103", MINE % "retry: ^7", "states.a.actions[0].retry", "must be a mapping (got 7)", "params:"),
+    Case("E102", MINE % "retry: {max: ^0}", "states.a.actions[0].retry.max", "must be at least 1 (got 0)"),
+    Case("E101", MINE % "retry: {max: 1, ^delai: 1s}", "states.a.actions[0].retry.delai", "unknown key", "'delay'"),
+    Case("E304", MINE % "timeout: ^soon", "states.a.actions[0].timeout", "must be a duration (got 'soon')", "params:"),
+    Case("E304", MINE % "timeout: ^-1", "states.a.actions[0].timeout", "must be > 0 (got -1)", "params:"),
+    Case("E304", MINE % "repeatable: ^maybe", "states.a.actions[0].repeatable", "must be true or false"),
+    Case("E304", MINE % "run_policy: ^often", "states.a.actions[0].run_policy", "one of once, repeat"),
+    Case("E003", "states: {a: {after: {5: a, ^'5': a}}}", "", "the key '5' stands twice", "line 1"),
+    Case("E105", "states: {a: {after: {^0: a}}}", "states.a.after.0", "must be > 0"),
+    Case("E004", "states: {a: {on: {^5: a}}}", "", "not 5", "'5'"),
+    Case("E004", "states: {a: {actions: [{type: set_context, key: k, value: {after: {^5: x}}}]}}", "", "not 5", "'5'"),
+    Case(
+        "E004",
+        "states: {a: {actions: [{type: set_context, key: k, value: {actions: [{error_mappings: {^5: x}}]}}]}}",
+        "",
+        "not 5",
+        "'5'",
+    ),
+    Case("E004", MAPPED % "^true: x", "", "not true", "'true'"),
+    Case("E003", MAPPED % "4: x, ^'4': y", "", "the key '4' stands twice", "line 1"),
+    Case(
+        "E304",
+        "states: {a: {actions: [{type: run, argv: [x], error_mappings: ^{4.0: x}}]}}",
+        "states.a.actions[0].error_mappings",
+        "'4.0' is not an exit code",
+    ),
+    Case(
+        "E304",
+        "states: {a: {actions: [{type: run, argv: [x], error_mappings: ^{04: x}}]}}",
+        "states.a.actions[0].error_mappings",
+        "'04' never matches an exit code",
+        "write 4",
+    ),
+    *(
+        Case(
+            code, f"states: {{a: {{actions: [{{type: {kind}, {given}}}]}}}}", f"states.a.actions[0].{path}", told, hint
+        )
+        for kind in ("run, command: [ls]", "bash, command: ls")
+        for code, given, path, told, hint in (
+            ("E307", "env: {PATH: ^'{payload.p}'}", "env.PATH", "cannot use {payload.p} in PATH", "as an argument"),
+            ("E307", "env: {GIT_SSH: ^'ssh {p}'}", "env.GIT_SSH", "the value chooses what runs", "constant"),
+            ("E307", "env: {PS4: ^['{p}']}", "env.PS4", "the value chooses what runs", "variable of your own"),
+            ("E304", "env: ^'{payload.env}'", "env", "never chooses names", "write each name"),
+            ("E304", "env: {^'{name}': x}", "env.'{name}'", "the name must be literal", "as its value"),
+            ("E304", "env: {^A-B: x}", "env.A-B", "no variable name", "letters, digits and _"),
+            ("E304", "env: {^SMD_KEY: x}", "env.SMD_KEY", "smd's own", "another name"),
+            ("E304", "limits: {^cpuu: 1}", "limits.cpuu", "unknown limit 'cpuu'", "did you mean 'cpu'?"),
+            ("E105", "limits: {cpu: ^soon}", "limits.cpu", "must be a duration", "30s"),
+            ("E304", "limits: {memory: ^0}", "limits.memory", "must be a number above 0", "64M"),
+            ("E304", "limits: {as: ^9999999999T}", "limits.as", "must be a number above 0", "64M"),
+            ("E304", "limits: {nofile: ^true}", "limits.nofile", "must be a number above 0", "64M"),
+        )
+    ),
+    Case(
+        "E306",
+        "states: {a: {actions: [{type: bash, shell: bash, env: {N: '{n}'}, command: ^'echo $((N))'}]}}",
+        "states.a.actions[0].command",
+        "$N, which holds {n}, in $(( ))",
+        "{n|int}",
+    ),
+    *(
+        Case("E102", f"{TWO}events: {{e: {{payload: {schema}}}}}", f"events.e.payload.{path}", told, hint)
+        for schema, path, told, hint in (
+            ("{type: ^objekt}", "type", "must be one of array,", "did you mean 'object'?"),
+            ("{properties: {a: {minLength: ^-1}}}", "properties.a.minLength", "-1 is less than the minimum", "json"),
+            ("{pattern: ^'('}", "pattern", "is not a 'regex'", "json-schema.org"),
+            ("{properties: {a: {$ref: ^'#/$defs/b'}}}", "properties.a.'$ref'", "'#/$defs/b'", "$defs:"),
+            ("{$ref: ^'http://127.0.0.1:1/x'}", "'$ref'", "nothing in this schema is named", "same payload"),
+        )
+    ),
+]
+
+WARNINGS = [
+    Case(
+        "W101",
+        "states: {a: {actions: [{type: start_fsm, yaml_path: p, machine_name: n, ^additional_args: [--debug]}]}}",
+        "states.a.actions[0].additional_args",
+        "without effect",
+        "context_vars:",
+    ),
+    Case("W102", FLAT_MINE % "^retry: 3", "actions.waiting[0].retry", "own parameter: must be a mapping (got 3)"),
+    Case("W102", FLAT_MINE % "^retry: {max: 3, backoff: 2}", "actions.waiting[0].retry", "(got a mapping)"),
+    Case("W102", FLAT_MINE % "^timeout: soon", "actions.waiting[0].timeout", "must be a duration (got 'soon')"),
+    Case("W102", FLAT_MINE % "^if: {a: 1}", "actions.waiting[0].if", "must be an expression", "params:"),
 ]

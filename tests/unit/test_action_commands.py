@@ -226,5 +226,7 @@ async def test_data_chooses_no_folder_outside_the_work_folder(tmp_path: Path, va
     (tmp_path / "link").symlink_to("/etc")
     outcome = await perform_run(_in(tmp_path, "{d}", {"d": value}))
     assert "outside the work folder" in str(outcome.error)
+    assert "declare it under roots:" in str(outcome.error)
+    assert (await perform_run(_in(tmp_path, "{d}", {"d": value}, roots=["/etc", "../.."]))).ok
     literal = await perform_run(_in(tmp_path, "/etc"))
     assert literal.ok

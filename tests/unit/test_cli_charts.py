@@ -41,9 +41,22 @@ def test_an_error_is_shown_with_its_place_and_exits_8(smctl: Smctl, folder: Path
     """One bad file of two: the line, the nearest name, and the count on stderr."""
     result = smctl("lint", str(folder / "good.yaml"), str(folder / "bad.yaml"))
     assert result.code == 8
-    assert f"{folder}/bad.yaml:4:" in result.out
-    assert "working" in result.out
+    assert result.out.splitlines() == [
+        f"{folder}/bad.yaml:4:22: error[smd-E202]: states.waiting.on.go: unknown state 'wroking'",
+        "      waiting: {on: {go: wroking}}",
+        "                         ^",
+        "hint: did you mean 'working'?",
+    ]
     assert result.err.startswith("2 files: 1 error,")
+
+
+def test_two_files_of_one_machine_are_an_error_in_the_second_s_report(smctl: Smctl, folder: Path) -> None:
+    (folder / "twin.yaml").write_text(GOOD)
+    first, second = json.loads(smctl("validate", f"{folder}/good.yaml", f"{folder}/twin.yaml", "--json").out)
+    assert (first["error_count"], second["error_count"]) == (0, 1)
+    [issue] = second["issues"]
+    assert (issue["code"], issue["path"], issue["line"], issue["column"]) == ("smd-E107", "machine", 1, 10)
+    assert f"'{folder}/good.yaml'" in issue["message"]
 
 
 def test_findings_as_json_are_one_report_a_file(smctl: Smctl, folder: Path) -> None:
@@ -59,7 +72,7 @@ def test_custom_actions_are_known_by_their_file_names(smctl: Smctl, folder: Path
     """With --actions-dir the type is known, and its code is not run."""
     file = str(folder / "custom.yaml")
     without = smctl("validate", file, "--strict")
-    assert (without.code, "resize" in without.out) == (8, True)
+    assert (without.code, "resize" in without.out, "--actions-dir DIR" in without.out) == (8, True, True)
     assert smctl("validate", file, "--strict", "--actions-dir", str(folder / "actions")).code == 0
 
 
@@ -78,7 +91,7 @@ def test_validate_takes_folders_as_the_daemon_does(smctl: Smctl, folder: Path) -
     deeper = folder / "machines" / "deeper"
     deeper.mkdir(parents=True)
     for place in (deeper.parent, deeper):
-        (place / "good.yml").write_text((folder / "good.yaml").read_text())
+        (place / "good.yml").write_text(GOOD.replace("worker", place.name))
     assert smctl("validate", str(deeper.parent)).err.splitlines() == ["2 files: 0 errors, 0 warnings"]
     (deeper / "bad.yaml").write_text((folder / "bad.yaml").read_text())
     assert smctl("validate", str(deeper.parent)).code == 8

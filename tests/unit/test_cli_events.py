@@ -5,12 +5,14 @@ from __future__ import annotations
 import io
 import json
 import re
+import socket
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from smd.cli.events import GRACE
 from tests.unit.calling import Smctl, smctl_fixture  # noqa: F401
 
 ROUTE = "POST /v1/machines/worker/events"
@@ -86,6 +88,11 @@ def answer(**changes: Any) -> dict[str, Any]:
             "worker: new_job ignored: the guard is false",
             3,
         ),
+        (
+            answer(disposition="ignored", reason="the guard of 'new_job' failed: no key 'n'", code="guard_failed"),
+            "worker: new_job ignored: the guard of 'new_job' failed: no key 'n'",
+            1,
+        ),
         (answer(disposition="failed", reason="endless loop"), "worker: new_job failed: endless loop", 1),
     ],
 )
@@ -159,7 +166,7 @@ def test_a_payload_comes_from_a_file_or_stdin(smctl: Smctl, tmp_path: Path, monk
         (["worker", "e", "-d", "[1]", "-p", "a=1"], "not an object"),
         (["worker", "e", "-p", "novalue"], "expected key=value"),
         (["worker", "e", "--timeout", "nan"], "'nan' is not a number of seconds"),
-        (["worker", "e", "--timeout", "-1"], "'-1' is not a number of seconds"),
+        (["worker", "e", "--timeout", "-1"], "'-1' is not a number of seconds, 0 or more"),
         (["worker", "e", "--wait", "forever"], "'forever' is not one of"),
         (["", "e"], "missing"),
         (["..", "e"], "cannot use '..' as a name"),
@@ -179,6 +186,24 @@ def test_a_wait_that_timed_out_shows_the_answer_so_far(smctl: Smctl) -> None:
     smctl.server.reply(ROUTE, {"error": error, "answer": TAKEN}, 408)
     result = smctl("send-event", "worker", "new_job", "--wait", "settled", "--timeout", "0")
     assert result == (124, "worker: new_job taken: waiting -> processing\n", "error: cannot wait longer: not settled\n")
+
+
+def test_a_daemon_that_does_not_answer_within_the_timeout_is_a_wait_that_timed_out(
+    smctl: Smctl, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It takes the connection and is silent, like one that was stopped."""
+    monkeypatch.setattr("smd.cli.events.GRACE", 0.01)
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.bind(f"{tmp_path}/silent")
+        silent.listen()
+        result = smctl("send-event", "worker", "e", "--timeout", "0.01", "--host", f"unix://{tmp_path}/silent")
+    assert (result.code, result.out) == (124, "")
+    assert result.err.startswith("error: cannot wait longer: the daemon has not answered within 0.01 s\nhint: ")
+
+
+def test_the_daemon_s_own_answer_is_waited_for_a_little_longer() -> None:
+    """Longer than it takes on its way, and short enough for who asked for a second."""
+    assert 0 < GRACE <= 1
 
 
 def test_a_finished_machine_refuses_with_exit_code_3(smctl: Smctl) -> None:
@@ -279,6 +304,13 @@ def test_a_row_of_no_known_time_shows_none(smctl: Smctl, command: str, route: st
     smctl.server.reply(f"GET {route}", {"rows": [{**ROW, "at": 0.0, "now": None}], "next": None})
     assert smctl(command).out.splitlines()[1].endswith("  -")
     assert json.loads(smctl(command, "--format", "json").out)[0]["timestamp"] is None
+
+
+@pytest.mark.parametrize("hours", ["-1", "x", "inf"])
+def test_hours_are_hours(smctl: Smctl, hours: str) -> None:
+    result = smctl("error-history", "--hours", hours)
+    assert (result.code, smctl.server.asked) == (2, [])
+    assert f"'{hours}' is not a number of hours, 0 or more" in result.err
 
 
 def test_hours_count_back_from_now(smctl: Smctl) -> None:

@@ -77,7 +77,8 @@ def test_an_input_file_goes_into_the_data_with_its_absolute_path(
 @pytest.mark.parametrize(
     ("args", "told"),
     [
-        (["j1"], "missing option '--type'"),
+        (["j1"], "missing option '--type'\n"),
+        ([], "missing option '--type'; 'smctl add-job -' reads jobs from stdin"),
         (["j1", "--type", "t", "--input-file", "/nonexistent/a"], "cannot find the input file '/nonexistent/a'"),
         (["j1", "--type", "t", "--input-file", "/", "--payload", "[1]"], "not an object"),
         (["j1", "--type", "t", "--payload", "{"], "cannot read the payload as JSON"),

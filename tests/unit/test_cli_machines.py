@@ -121,9 +121,74 @@ def test_a_machine_is_added_by_absolute_path_or_by_text(
     assert asked.body == {"yaml": "machine: w\n"}
 
 
-def test_an_invalid_chart_is_an_invalid_configuration(smctl: Smctl) -> None:
+FAILED = {**VIEW, "status": "failed", "states": [], "error": "endless loop"}
+TOLD = "error: machine 'worker' failed: endless loop\nhint: smctl logs worker\n"
+
+
+@pytest.mark.parametrize("verb", ["start", "restart", "resume"])
+def test_a_machine_that_fails_at_once_is_told_with_its_reason(smctl: Smctl, verb: str) -> None:
+    smctl.server.reply(f"POST /v1/machines/worker/{verb}", FAILED)
+    assert smctl(verb, "worker") == (1, "worker: failed\n", TOLD)
+    quiet = smctl(verb, "worker", "--json")
+    assert (quiet.code, json.loads(quiet.out), quiet.err) == (1, FAILED, TOLD)
+
+
+def test_an_added_machine_that_fails_at_once_is_told_with_its_reason(
+    smctl: Smctl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"machine: w\n")))
+    smctl.server.reply("POST /v1/machines", FAILED, 201)
+    assert smctl("add", "-") == (1, "worker: failed\n", TOLD)
+
+
+def test_an_invalid_chart_is_an_invalid_configuration(smctl: Smctl, tmp_path: Path) -> None:
+    (tmp_path / "w.yaml").touch()
     smctl.server.fail("POST /v1/machines", 422, "invalid_chart", "cannot load w.yaml: 2 errors")
-    assert smctl("add", "w.yaml") == (8, "", "error: cannot load w.yaml: 2 errors\n")
+    assert smctl("add", f"{tmp_path}/w.yaml") == (8, "", "error: cannot load w.yaml: 2 errors\n")
+
+
+def test_a_file_outside_the_folders_is_not_permitted_and_may_come_by_stdin(smctl: Smctl, tmp_path: Path) -> None:
+    file = tmp_path / "my machine.yaml"
+    smctl.server.fail("POST /v1/machines", 403, "outside_folders", "cannot load it: outside")
+    assert smctl("add", str(file)) == (4, "", f"error: cannot read '{file}': there is no such file\n")
+    file.touch()
+    assert smctl("add", str(file)) == (6, "", f"error: cannot load it: outside\nhint: smctl add - < '{file}'\n")
+
+
+@pytest.mark.parametrize("code", ["outside_folders", "invalid_chart"])
+def test_a_file_that_does_not_exist_is_not_found(smctl: Smctl, tmp_path: Path, code: str) -> None:
+    smctl.server.fail("POST /v1/machines", 422, code, "cannot load it")
+    assert smctl("add", f"{tmp_path}/w.yaml").code == 4
+
+
+def test_a_log_as_json_is_one_object_a_line(smctl: Smctl) -> None:
+    smctl.server.reply("GET /v1/machines/worker/log", 'one\ntwo "\x1b"\n')
+    want = [{"machine": "worker", "line": "one"}, {"machine": "worker", "line": 'two "\x1b"'}]
+    for form in ("json", "ndjson"):
+        result = smctl("logs", "worker", "-o", form)
+        assert (result.code, [json.loads(line) for line in result.out.splitlines()]) == (0, want)
+    for form in ("yaml", "name"):
+        result = smctl("logs", "worker", "-o", form)
+        assert (result.code, result.out) == (2, "")
+        assert f"no form '{form}'" in result.err
+
+
+def test_a_refused_document_is_shown_with_its_lines_where_smctl_can_read_it(smctl: Smctl, tmp_path: Path) -> None:
+    """A place outside the text, or a file that is gone, leaves the daemon's words as they are."""
+    file = tmp_path / "w.yaml"
+    told = f"cannot load {file}: 2 problems\n{file}:2:4: error[smd-E101]: one\nhint: mend it\n{file}:9:1: error[smd-E101]: two"
+    smctl.server.fail("POST /v1/machines", 422, "invalid_document", told, "mend it")
+    plain = smctl("add", str(file))
+    assert (plain.code, plain.err.count(str(file)), plain.err.count("^")) == (8, 3, 0)
+    file.write_text("machine: w\na:\t\x1bb\n")
+    assert smctl("add", str(file)).err.splitlines() == [
+        f"error: cannot load {file}: 2 problems",
+        f"  {file}:2:4: error[smd-E101]: one",
+        "      a:  \N{REPLACEMENT CHARACTER}b",
+        "          ^",
+        "  hint: mend it",
+        f"  {file}:9:1: error[smd-E101]: two",
+    ]
 
 
 def test_a_machine_is_removed(smctl: Smctl) -> None:

@@ -29,7 +29,7 @@ def params(action: Action, **known: Any) -> Any:
 
 def test_parameters_stand_flat_or_under_params_and_the_flat_ones_win() -> None:
     action = read("{type: log, level: debug, params: {message: 'at {x}', level: info}}")
-    assert params(action, x=3) == {"message": "at 3", "level": "debug", "timeout": None}
+    assert params(action, x=3) == {"message": "at 3", "level": "debug"}
 
 
 def test_defaults_and_aliases_come_from_the_catalogue() -> None:
@@ -42,7 +42,6 @@ def test_defaults_and_aliases_come_from_the_catalogue() -> None:
         "id": None,
         "priority": None,
         "fire_and_forget": False,
-        "timeout": None,
     }
     assert (action.kind, action.events) == (Kind.INSTANT, {"success": "event_sent", "error": "error"})
 
@@ -110,8 +109,11 @@ def test_the_arguments_of_run_stay_templates_behind_a_literal_program() -> None:
     assert params(read("{type: run, command: [convert, '{x}', 3]}"), x=[1])["command"] == ["convert", [1], 3]
 
 
-def test_exit_codes_map_to_events() -> None:
-    action = read("{type: bash, command: ls, error_mappings: {'2': none_found, '13': denied}}")
+@pytest.mark.parametrize("mappings", ["{'2': none_found, '13': denied}", "{2: none_found, 13: denied}"])
+@pytest.mark.parametrize("layout", ["error_mappings: %s", "params: {error_mappings: %s}"])
+@pytest.mark.parametrize("flat", [False, True])
+def test_exit_codes_map_to_events(mappings: str, layout: str, flat: bool) -> None:
+    action = read(f"{{type: bash, command: ls, {layout % mappings}}}", flat=flat)
     assert action.error_events == {"2": "none_found", "13": "denied"}
 
 
@@ -150,9 +152,35 @@ def test_an_action_says_what_its_empty_answer_waits_for(type_: str, watch: str |
 
 
 def test_a_custom_action_gets_every_key_unchanged() -> None:
-    action = read("{type: mine, params: {success: won, n: '{x}'}, other: [1], retry: 7}", custom=("mine",))
+    action = read("{type: mine, params: {success: won, n: '{x}', retry: 7}, other: [1], timeout: 3}", custom=("mine",))
     assert (action.kind, action.custom, action.events, action.retry) == (Kind.WORKING, True, {"success": "won"}, None)
-    assert params(action, x=2) == {"type": "mine", "params": {"success": "won", "n": 2}, "other": [1], "retry": 7}
+    given = {"type": "mine", "params": {"success": "won", "n": 2, "retry": 7}, "other": [1], "timeout": 3}
+    assert params(action, x=2) == given
+
+
+@pytest.mark.parametrize("flat", [False, True])
+def test_the_common_keys_act_for_custom_actions_too(flat: bool) -> None:
+    keys = "if: context.a == 1, retry: {max: 3, delay: 2s}, timeout: 5s, repeatable: true, description: d"
+    action = read(f"{{type: mine, {keys}}}", flat=flat, custom=("mine",))
+    assert action.cond is not None
+    assert (action.retry, action.limited, action.repeatable) == (Retry(3, 2.0, 2.0, 60.0), True, True)
+    assert params(action)["timeout"] == "5s"
+
+
+@pytest.mark.parametrize(
+    "own", ["retry: 3", "retry: {max: 3, backoff: 2}", "timeout: {read: 5}", "if: [a]", "isolate: 1"]
+)
+def test_in_flat_files_the_parameters_of_a_custom_action_may_have_any_name(own: str) -> None:
+    action = read(f"{{type: mine, {own}}}", flat=True, custom=("mine",))
+    assert (action.cond, action.retry, action.limited) == (None, None, False)
+    assert len(params(action)) == 2
+
+
+@pytest.mark.parametrize("own", ["retry: 3", "timeout: 5", "if: false", "isolate: process"])
+def test_under_params_they_may_have_any_name_everywhere(own: str) -> None:
+    action = read(f"{{type: mine, params: {{{own}}}}}", custom=("mine",))
+    assert (action.cond, action.retry, action.limited) == (None, None, False)
+    assert params(action)["params"].keys() == {own.split(":", maxsplit=1)[0]}
 
 
 def test_a_custom_action_names_its_events_only_when_given() -> None:

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from smd.document import CODES, DocumentError, chart_from_plain, check_document, load_document, render_problems
+from smd.document import CODES, DocumentError, Problem, chart_from_plain, check_document, load_document, render_problems
 from smd.yaml_source import MAX_PROBLEMS
-from tests.unit.document_mistakes import CASES, Case
+from tests.unit.document_mistakes import CASES, WARNINGS, Case
 
 
 def place_of(marked: str) -> tuple[str, int, int]:
@@ -30,7 +30,27 @@ def test_each_mistake_is_told_once_with_code_place_path_message_and_hint(case: C
 
 
 def test_every_code_has_a_case() -> None:
-    assert {f"smd-{case.code}" for case in CASES} == set(CODES)
+    assert {f"smd-{case.code}" for case in (*CASES, *WARNINGS)} == set(CODES)
+
+
+@pytest.mark.parametrize("case", WARNINGS, ids=lambda c: f"{c.code}-{c.path}")
+def test_each_warning_is_told_once_and_keeps_nothing_from_loading(case: Case) -> None:
+    text, line, column = place_of(case.text)
+    (found,) = check_document(text, "f.yaml", custom=("mine",))
+    assert (found.code, found.severity, found.line, found.column, found.path) == (
+        f"smd-{case.code}", "warning", line, column, case.path,
+    )  # fmt: skip
+    assert case.message in found.message
+    assert case.hint in found.hint
+    told: list[Problem] = []
+    assert load_document(text, "f.yaml", custom=("mine",), warned=told.append)
+    assert told == [found]
+
+
+def test_a_mistake_is_told_beside_any_number_of_warnings() -> None:
+    start = "{type: start_fsm, yaml_path: p, machine_name: n, additional_args: [x]}, "
+    found = check_document(f"states: {{a: {{actions: [{start * (MAX_PROBLEMS + 5)}{{type: lok}}]}}}}", "f.yaml")
+    assert [p.code for p in found if p.severity == "error"] == ["smd-E301"]
 
 
 WRONG = {
@@ -91,6 +111,11 @@ def test_parameters_of_the_wrong_type_are_refused(type_: str, key: str, value: s
         "{type: set_context, key: k, value: null}",
         "{type: log, message: [1, {a: b}]}",
         "{type: log, level: null}",
+        "{type: run, command: [ls], env: {PATH: /bin, A: '{x}', GIT_AUTHOR_NAME: '{u}', N: null, L: [1, {a: b}]}}",
+        "{type: run, command: [ls], cwd: '{dir}', roots: [/srv]}",
+        "{type: bash, command: ls, limits: {cpu: 1m, memory: 64M, nofile: '{n}', fsize: 10, nproc: null}}",
+        "{type: bash, shell: bash, command: 'echo $((N))', env: {N: '{n|int}'}}",
+        "{type: bash, command: 'echo $((N)) \"$A\"', env: {N: '{n}', A: '{a}'}}",
     ],
 )
 def test_values_known_only_later_and_any_values_pass(action: str) -> None:
@@ -208,3 +233,21 @@ def test_stored_documents_take_any_action_type_unless_told_which_exist() -> None
     assert chart_from_plain(plain).states["a"].sequence[0].custom
     with pytest.raises(DocumentError, match="unknown action type 'mine'"):
         chart_from_plain(plain, custom=("other",))
+
+
+@pytest.mark.parametrize("text", ["- error_mappings: {5: x}", "- after: {5: x}", "error_mappings: {5: x}", "{5: x}"])
+def test_bare_numbers_are_no_keys_outside_of_actions_and_states(text: str) -> None:
+    assert "smd-E004" in [p.code for p in check_document(text, "f")]
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        "{}",
+        "{properties: {a: {$ref: '#/$defs/b'}, c: {$ref: '#here'}, d: {$ref: '#'}}, $defs: {b: {}, h: {$anchor: here}}}",
+        "{properties: {$ref: {type: string}}, const: {$ref: nowhere}, enum: [{$ref: nowhere}]}",
+        "{$id: 'http://x/y', $defs: {b: {}}, $ref: 'y#/$defs/b'}",
+    ],
+)
+def test_schemas_of_payloads_may_refer_to_themselves(schema: str) -> None:
+    assert check_document(f"states: {{a: }}\nevents: {{e: {{payload: {schema}}}}}", "f") == []

@@ -114,6 +114,9 @@ LASTING: list[dict[str, Any]] = [
     {"type": "run", "argv": ["true"], "success": "b", "repeatable": True},
     {"type": "check_events", "event_types": ["c"], "success": "a"},
     {"type": "sleep", "duration": 1},
+    {"type": "sleep", "duration": 2, "timeout": 1},
+    {"type": "claim_job", "success": "a", "timeout": 5},
+    {"type": "check_events", "event_types": ["b"], "success": "a", "timeout": 5, "retry": {"max": 1, "delay": 1}},
 ]
 AT_ONCE: list[dict[str, Any]] = [
     {"type": "set_context", "key": "n", "value": "{n}", "success": "b"},
@@ -222,6 +225,7 @@ RUN = "{type: run, argv: ['true'], success: t}"
 BENDS = {
     "payload": "a: {actions: [RUN], on: {t: {actions: [{type: set_context, key: p, value: '{event.payload}'}]}}}",
     "deadline": "a: {actions: [{type: wait_for_jobs, success: t, timeout: 9}], on: {t: b}}, b: ",
+    "time-out": "a: {actions: [{type: claim_job, success: t, timeout: 9}], on: {t: b}}, b: ",
     "deferred": "a: {busy: queue, actions: [RUN], on: {x: {to: a, actions: [{type: log, message: x}]}}}",
     "timer": "a: {actions: [RUN], on: {t: b}}, b: {after: {5s: a}}",
     "history": "c: {states: {a: {actions: [RUN], on: {t: b}}, h: {type: history}}}, b: {on: {x: h}}",
@@ -241,7 +245,7 @@ def test_where_a_course_may_not_be_taken(name: str) -> None:
     """Each of these would come out otherwise if the short cut were taken, or taken carelessly."""
     events = "{t: {context_map: {k: type}}}" if name == "promoted" else "{}"
     lab = Lab(f"machine: m\nevents: {events}\nstates: {{{BENDS[name].replace('RUN', RUN)}}}")
-    if name == "deadline":
+    if name in {"deadline", "time-out"}:
         lab.outcome(None, phase=ASKING, empty=True)
         assert lab.snapshot.timers
     if name == "deferred":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
 
 import pytest
@@ -23,6 +24,7 @@ from smd.errors import (
 )
 from smd.http.access import Access, Peer
 from smd.http.app import Application
+from smd.http.bodies import EVENT_LIMIT
 from smd.runtime.answers import Answer
 from smd.statechart.event import HIGH, NORMAL, Event
 from tests.unit.http_double import Caller, SmallSupervisor
@@ -181,7 +183,7 @@ async def test_an_unknown_field_is_named_with_the_nearest_known(call: Caller) ->
 
 @pytest.mark.asyncio
 async def test_an_announced_body_over_the_limit_is_refused_unread(call: Caller) -> None:
-    reply = await call("POST", ONE, b"{}", headers=((b"content-length", b"1048577"),))
+    reply = await call("POST", ONE, b"{}", headers=((b"content-length", b"%d" % (EVENT_LIMIT + 1)),))
     assert (reply.status, reply.code, call.sent, call.supervisor.posted) == (413, "too_large", 0, [])
     assert reply.headers[b"connection"] == b"close"
 
@@ -189,7 +191,23 @@ async def test_an_announced_body_over_the_limit_is_refused_unread(call: Caller) 
 @pytest.mark.asyncio
 async def test_an_unannounced_body_is_refused_at_the_first_byte_over_the_limit(call: Caller) -> None:
     reply = await call("POST", ONE, parts=[b"x" * 65536] * 100)
-    assert (reply.status, call.sent, call.supervisor.posted) == (413, 17, [])
+    assert (reply.status, call.sent, call.supervisor.posted) == (413, EVENT_LIMIT // 65536 + 1, [])
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("character", ["x", "é", "\n", "\x01", '"', "\\"])
+@pytest.mark.parametrize("ascii_only", [True, False])
+async def test_a_payload_is_measured_as_its_text_however_it_is_escaped(
+    call: Caller, character: str, *, ascii_only: bool
+) -> None:
+    """A mebibyte with its two quotes passes; one character more does not."""
+    most = ((1 << 20) - 2) // len(character.encode())
+    statuses = []
+    for count in (most, most + 1):
+        body = json.dumps({"type": "go", "payload": character * count}, ensure_ascii=ascii_only).encode()
+        statuses.append((await call("POST", ONE, body)).status)
+    assert statuses == [200, 413]
+    assert [event.payload for event in call.supervisor.posted] == [character * most]
 
 
 @pytest.mark.asyncio

@@ -9,7 +9,9 @@ import pytest
 from smd import __version__, codec
 from smd.http.access import Access, Peer
 from smd.http.app import ROUTES, Application
+from smd.http.bodies import BODY_LIMIT, BULK_LIMIT, MACHINE_LIMIT, YAML_LIMIT
 from smd.jobs import NewJob
+from smd.yaml_source import MAX_BYTES
 from tests.unit.http_double import JOB, ROW, VIEW, Caller, SmallSupervisor
 
 PLAIN_VIEW = codec.loads(codec.dumps(VIEW.plain(stored=2)))
@@ -32,7 +34,9 @@ GETS = [
     ("/livez", {"status": "ok"}),
     ("/readyz", {"status": "ok"}),
     ("/v1/schema", {"type": "object"}),
-    ("/v1/machines", {"machines": [PLAIN_VIEW]}),
+    ("/v1/machines", {"machines": [PLAIN_VIEW], "next": None}),
+    ("/v1/machines?limit=1", {"machines": [PLAIN_VIEW], "next": None}),
+    ("/v1/machines?after=worker", {"machines": [], "next": None}),
     ("/v1/machines/worker", PLAIN_VIEW),
     ("/v1/machines/worker/snapshot",
      {"machine": "worker", "version": 7, "status": "running", "snapshot": {"context": {"n": 1}}}),
@@ -103,11 +107,33 @@ async def test_filters_reach_the_store(call: Caller, target: str, asked: Any) ->
         "/v1/history?limit=0", "/v1/history?limit=1001", "/v1/history?limit=x", "/v1/history?limit=1&limit=2",
         "/v1/history?before=-1", "/v1/history?since=inf", "/v1/history?colour=red", "/v1/events?status=lost",
         "/v1/jobs?status=lost", "/v1/jobs?before=%D9%A3", "/v1/machines/worker/log?lines=-1",
-        "/v1/machines/worker/log?follow=maybe",
+        "/v1/machines/worker/log?follow=maybe", "/v1/machines?limit=0", "/v1/machines?limit=-1",
+        "/v1/machines?limit=1001", "/v1/machines?colour=red",
     ],
 )  # fmt: skip
 async def test_a_wrong_filter_is_422(call: Caller, target: str) -> None:
     assert (await call("GET", target)).status == 422
+
+
+@pytest.mark.asyncio
+async def test_machines_are_paged_by_name(call: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(call.supervisor, "views", lambda: [VIEW._replace(name=name) for name in "abc"])
+    pages = [(await call("GET", f"/v1/machines?limit=2{after}")).json for after in ("", "&after=b", "&after=c")]
+    seen = [([view["name"] for view in page["machines"]], page["next"]) for page in pages]
+    assert seen == [(["a", "b"], "b"), (["c"], None), ([], None)]
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(("now", "shown"), [(10.5, 10.5), (None, None)])
+async def test_a_row_sent_at_no_known_time_is_shown_at_the_time_it_was_consumed(
+    call: Caller, monkeypatch: pytest.MonkeyPatch, now: float | None, shown: float | None
+) -> None:
+    async def events(*_: Any, **__: Any) -> Any:
+        return [ROW._replace(at=0.0, now=now)]
+
+    monkeypatch.setattr(call.supervisor.store, "events", events)
+    for route in ("/v1/events", "/v1/history", "/v1/errors", "/v1/machines/worker/history"):
+        assert (await call("GET", route)).json["rows"][0]["at"] == shown
 
 
 VERBS = ["start", "stop", "restart", "resume", "reset-failed"]
@@ -134,6 +160,27 @@ async def test_a_machine_is_added_from_yaml(call: Caller) -> None:
     assert (reply.status, reply.json) == (201, PLAIN_VIEW)
     asked = {"path": None, "text": "a: 1", "name": "w", "context": {"n": 1}, "start": False}
     assert call.supervisor.called == [("add", "worker", asked)]
+
+
+@pytest.mark.asyncio
+async def test_a_machine_s_text_may_be_as_long_as_the_document_layer_takes_it(call: Caller) -> None:
+    """However its sender escapes it. Beyond that nobody is told to send it in parts."""
+    assert YAML_LIMIT == MAX_BYTES
+    text = "#" * YAML_LIMIT
+    escaped = b'{"yaml": "' + b"\\u0023" * YAML_LIMIT + b'"}'
+    assert (await call("POST", "/v1/machines", escaped)).status == 201
+    assert call.supervisor.called[0][2]["text"] == text
+    refused = await call("POST", "/v1/machines", b" " * (MACHINE_LIMIT + 1))
+    assert (refused.status, "parts" in refused.json["error"]["hint"]) == (413, False)
+
+
+@pytest.mark.asyncio
+async def test_only_what_holds_many_things_is_to_be_sent_in_parts(call: Caller) -> None:
+    jobs = await call("POST", "/v1/jobs", b" " * (BULK_LIMIT + 1))
+    verb = await call("POST", "/v1/machines/worker/start", b" " * (BODY_LIMIT + 1))
+    assert [(r.status, r.json["error"]["hint"]) for r in (jobs, verb)] == [
+        (413, "send it in parts"), (413, "keep large data in a file and send its name"),
+    ]  # fmt: skip
 
 
 @pytest.mark.asyncio
@@ -166,6 +213,53 @@ async def test_many_jobs_are_added_in_one_call(call: Caller, *, ndjson: bool) ->
     reply = await call("POST", "/v1/jobs", body, headers=headers)
     assert (reply.status, len(reply.json["jobs"]), "warning" in reply.json) == (201, 2, False)
     assert call.supervisor.called == [("add_jobs", [NewJob("image"), NewJob("image", data={})])]
+
+
+NDJSON = ((b"content-type", b"application/x-ndjson"),)
+GOOD = b'{"job_type": "image", "job_id": "a"}'
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("lines", "told"),
+    [
+        ([GOOD, b"", b'{"job_type": '], "(line 3, column "),
+        ([GOOD, b"\r", b"\xff"], "it is not UTF-8 (line 3)"),
+        ([GOOD, b"", b'{"job_type": 5}'], "job_type: must be a string (line 3)"),
+        ([GOOD, b"", b'{"job_type": "image", "priority": 123456789012345678901}'], "64 bits (line 3)"),
+        ([GOOD, b"", GOOD], "cannot add job 'a': its id stands twice (lines 1 and 3)"),
+    ],
+)
+async def test_what_is_wrong_in_many_jobs_is_told_with_its_line(call: Caller, lines: list[bytes], told: str) -> None:
+    reply = await call("POST", "/v1/jobs", b"\n".join(lines), headers=NDJSON)
+    assert (reply.status in {400, 422}, call.supervisor.called) == (True, [])
+    assert told in reply.json["error"]["message"]
+    assert reply.json["error"]["message"].count("line") == 1
+
+
+@pytest.mark.asyncio
+async def test_an_array_of_jobs_with_one_id_twice_is_refused(call: Caller) -> None:
+    jobs = [{"job_type": "image", "job_id": "b"}, {"job_type": "image"}, {"job_type": "image"}]
+    assert (await call("POST", "/v1/jobs", jobs)).status == 201
+    reply = await call("POST", "/v1/jobs", [*jobs, jobs[0]])
+    told = "cannot add job 'b': its id stands twice (jobs 1 and 4)"
+    assert (reply.status, reply.code, reply.json["error"]["message"]) == (422, "repeated_id", told)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("method", "target", "told"),
+    [
+        ("POST", "/v1/machines/a%2Fb/events", "cannot find 'a/b'"),
+        ("GET", "/v1/machines/..%2fx", "cannot find '../x'"),
+        ("GET", "/v1/jobs/..%2Fx", "cannot find job '../x'"),
+        ("GET", "/v1/jobs/%C3%A9%2F%25", "cannot find job 'é/%'"),
+        ("GET", "/v1%2Fjobs", "cannot find route '/v1%2Fjobs'"),
+    ],
+)
+async def test_a_slash_within_a_name_does_not_cut_it(call: Caller, method: str, target: str, told: str) -> None:
+    reply = await call(method, target, {"type": "go"} if method == "POST" else None)
+    assert (reply.status, reply.json["error"]["message"].partition(":")[0]) == (404, told)
 
 
 @pytest.mark.asyncio

@@ -201,7 +201,7 @@ def test_a_failing_guard_is_told_once_with_its_place() -> None:
     ):
         lab = Lab(chart)
         lab.send("go")
-        (warning,) = [effect.message for effect in lab.effects if isinstance(effect, Warn)]
+        (warning,) = [effect.message for effect in lab.effects if isinstance(effect, Warn) and effect.code == "guard"]
         assert warning.startswith(f"guard ({place}): {why}")
         assert warning.count("context.missing > 1") == 1
 
