@@ -226,7 +226,9 @@ async def test_another_machine_ends_a_job_only_in_a_flat_file(verb: str, *, flat
     text = f"states: [a, b, c, d]\ntransitions: {rows}\nactions: {{b: [ACTION]}}" if flat else nested
     async with hosting() as host:
         await host.supervisor.add_jobs([NewJob("t", "theirs")])
-        await host.add("machine: holder\nstates: {w: {actions: [{type: claim_job, success: got}], on: {got: x}}, x: {}}")
+        await host.add(
+            "machine: holder\nstates: {w: {actions: [{type: claim_job, success: got}], on: {got: x}}, x: {}}"
+        )
         await host.until("holder", "x")
         action = f"{{type: {verb}, job_id: theirs, success: ok}}"
         await host.add(f"machine: other\ninitial: a\n{text.replace('ACTION', action)}")
