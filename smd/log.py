@@ -22,7 +22,6 @@ EVERY = 60.0
 """Seconds between two lines about the same trouble of the event loop."""
 
 _SHORTAGE = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
-_ACCEPT = "socket.accept() out of system resource"
 
 
 def set_up(level: str, form: str) -> None:
@@ -70,7 +69,7 @@ class _Passing(logging.Handler):
 class LoopTrouble:
     """An event loop's exception handler: the same trouble is told at once, then every so often with a count.
 
-    asyncio reports a connection that cannot be accepted hundreds of times a second, for as long as it lasts.
+    What fails in a callback of the event loop may fail hundreds of times a second, for as long as it lasts.
 
     Args:
         every: seconds between two lines about the same trouble.
@@ -104,8 +103,7 @@ def _tell(context: Mapping[str, Any], **more: Any) -> None:
     if isinstance(error, OSError) and error.errno in _SHORTAGE:
         if error.errno == errno.EMFILE:
             more["hint"] = "raise the limit of open files (LimitNOFILE= of the unit, or ulimit -n)"
-        what = "cannot accept connections" if message == _ACCEPT else message
-        _log.error(what, why=os.strerror(error.errno), **more)
+        _log.error(message, why=os.strerror(error.errno), **more)
         return
     about = {name: repr(part) for name, part in context.items() if name not in {"message", "exception"}}
     _log.error(message, exc_info=error, about=about, **more)

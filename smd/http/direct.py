@@ -61,13 +61,7 @@ class DirectProtocol(HttpToolsProtocol):
         self._held: Answer | Exception | None = None
         self._between = True
         self._over = False
-        self._rests_since: float | None = None
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """The timer goes too."""
-        super().connection_lost(exc)
-        if self.timeout_keep_alive_task is not None:
-            self.timeout_keep_alive_task.cancel()
+        self._answered = loop.time()
 
     def take(self, buffer: bytearray, size: int) -> bool:
         """Take what was read if it is one whole request with a known head and none is before it; else `parse` it."""
@@ -77,7 +71,6 @@ class DirectProtocol(HttpToolsProtocol):
         head = self._plain.known(bytes(buffer[:end]))
         if head is None or end + head.length != size:
             return False
-        self._rests_since = None
         self.cycle = self._turn = Waiting(head, bytes(buffer[end:size]), more_body=False)
         self._post(self._turn)
         return True
@@ -177,34 +170,14 @@ class DirectProtocol(HttpToolsProtocol):
             self.transport.close()
         if self.transport.is_closing():
             return
+        self._answered = self.loop.time()
         if self.pipeline:
             self.loop.call_soon(self._next)
             return
         self.flow.resume_reading()
-        self._rests_since = self.loop.time()
-        if self.timeout_keep_alive_task is None:
-            self._watch(self.timeout_keep_alive)
 
     def _next(self) -> None:
         cycle, app = self.pipeline.pop()
         if not self.pipeline:
             self.flow.resume_reading()
         self._start_asgi_task(cycle, app)
-
-    def _watch(self, seconds: float) -> None:
-        self.timeout_keep_alive_task = self.loop.call_later(seconds, self.timeout_keep_alive_handler)
-
-    def _unset_keepalive_if_required(self) -> None:
-        """The timer stays, to spare one for each request: it sees for itself whether there was a rest."""
-        self._rests_since = None
-
-    def timeout_keep_alive_handler(self) -> None:
-        """Close a connection that has rested long enough."""
-        self.timeout_keep_alive_task = None
-        if self._rests_since is None:
-            return
-        left = self._rests_since + self.timeout_keep_alive - self.loop.time()
-        if left > 0:
-            self._watch(left)
-        else:
-            super().timeout_keep_alive_handler()

@@ -7,7 +7,9 @@ import os
 import resource
 import socket
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +17,37 @@ import pytest
 
 from tests.acceptance.daemon import READY_WITHIN, SMD, environment
 
+SHORT = ["ready", "cannot accept connections", "accepts connections again", "stopping"]
+TRY = "a try failed"
+TELLS_TRIES = f"""
+import os, socket
+from smd.main import main
+
+accept = socket.socket.accept
+
+def told(self):
+    try:
+        return accept(self)
+    except BlockingIOError:
+        raise
+    except OSError:
+        os.write(2, b'{{"event": "{TRY}"}}\\n')
+        raise
+
+socket.socket.accept = told
+main()
+"""
+"""The daemon, which also tells of each client it could not accept."""
+
 
 class Speaker:
     """A daemon with `--log-format json`; its log is read line by line."""
 
-    def __init__(self, folder: Path, *words: str) -> None:
+    def __init__(self, folder: Path, *words: str, command: tuple[str | Path, ...] = (SMD,)) -> None:
         self.socket = folder / "state/control.sock"
         self.said: list[str] = []
         self.process = subprocess.Popen(
-            [SMD, "run", "--state-dir", folder / "state", "--log-format", "json", *words],
+            [*command, "run", "--state-dir", folder / "state", "--log-format", "json", *words],
             env=environment(), stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
         self.until("ready")
@@ -57,8 +81,8 @@ class Speaker:
 def speaking(folder: Path) -> Iterator[Callable[..., Speaker]]:
     speakers: list[Speaker] = []
 
-    def start(*words: str) -> Speaker:
-        speakers.append(Speaker(folder, *words))
+    def start(*words: str, **more: Any) -> Speaker:
+        speakers.append(Speaker(folder, *words, **more))
         return speakers[-1]
 
     yield start
@@ -68,7 +92,7 @@ def speaking(folder: Path) -> Iterator[Callable[..., Speaker]]:
 
 
 def test_no_file_descriptors_left_is_one_line(speaking: Callable[..., Speaker]) -> None:
-    """Asyncio's attempts fail hundreds of times a second; whoever waits is served when there is room again."""
+    """Whoever waits is served when there is room again, and the log tells that, too."""
     speaker = speaking()
     pid = speaker.process.pid
     before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
@@ -83,7 +107,24 @@ def test_no_file_descriptors_left_is_one_line(speaking: Callable[..., Speaker]) 
 
     assert (trouble["level"], trouble["why"]) == ("error", "Too many open files")
     assert "LimitNOFILE" in trouble["hint"]
-    assert [line["event"] for line in speaker.ends()] == ["ready", "cannot accept connections", "stopping"]
+    assert [line["event"] for line in speaker.ends()] == SHORT
+
+
+def test_clients_that_take_all_file_descriptors_do_not_make_the_daemon_busy(speaking: Callable[..., Speaker]) -> None:
+    """It tries once a second: were each try to make several, it would soon do nothing else."""
+    speaker = speaking(command=("bash", "-c", 'ulimit -n 40; exec "$0" -c "$@"', sys.executable, TELLS_TRIES))
+    with ExitStack() as stack:
+        clients = [stack.enter_context(speaker.connect()) for _ in range(35)]
+        for client in clients:
+            client.sendall(b"GET /hea")
+        for _ in range(3):
+            speaker.until(TRY)
+        for client in clients:
+            client.sendall(b"lth HTTP/1.1\r\nhost: smd\r\nconnection: close\r\n\r\n")
+            assert client.recv(1 << 16).startswith(b"HTTP/1.1 200 ")
+    told = [line["event"] for line in speaker.ends()]
+    assert 3 <= told.count(TRY) < 30
+    assert [event for event in told if event != TRY] == SHORT
 
 
 @pytest.mark.parametrize("words", [(), ("--debug",)], ids=["usual", "debug"])

@@ -11,6 +11,7 @@ from smd.errors import BusyError, ConflictError, SmdError, StoreError, TooLargeE
 from smd.http import server
 from smd.http.access import Access, Peer, Role
 from smd.http.app import Application
+from smd.http.deadlines import USUAL, Deadlines
 from smd.http.plain import Head
 from smd.http.ports import Settle
 from smd.http.server import serve_unix
@@ -70,7 +71,7 @@ class Beside(Running):
         self.app: Counted
         self.known = 0
 
-    async def start(self, access: Access | None = None, **_: Any) -> None:
+    async def start(self, access: Access | None = None, *, deadlines: Deadlines = USUAL, **_: Any) -> None:
         self.app = Counted(self.supervisor, access=access, clock=lambda: 50.0)
         known = self.app.plain.known
 
@@ -80,7 +81,11 @@ class Beside(Running):
             return said
 
         self.app.plain.known = counted  # type: ignore[method-assign]
-        self.server = await serve_unix(self.app, self.path)
+        self.server = await serve_unix(self.app, self.path, deadlines=deadlines)
+
+    def sweep(self, after: float) -> None:
+        """Look at all connections as one would so many seconds from now."""
+        self.server._state.sweep.run(asyncio.get_running_loop().time() + after)
 
     def open_connections(self) -> list[server.Connection]:
         return list(self.server._state.connections)

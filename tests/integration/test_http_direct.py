@@ -177,57 +177,6 @@ async def test_bytes_that_are_not_http_after_a_request_end_the_connection_after_
 
 
 @pytest.mark.asyncio
-async def test_a_connection_that_rests_is_closed(beside: Beside) -> None:
-    client = await beside.client()
-    await client.ask("POST", ONE, GO)
-    connection = beside.open_connections()[0]
-    connection.timeout_keep_alive_handler()
-    assert not connection.transport.is_closing()
-    connection.timeout_keep_alive = 0
-    connection.timeout_keep_alive_handler()
-    assert await client.reader.read() == b""
-
-
-@pytest.mark.asyncio
-async def test_the_end_of_a_rest_comes_by_itself(beside: Beside) -> None:
-    client = await beside.client()
-    await until(beside.open_connections)
-    beside.open_connections()[0].timeout_keep_alive = 0
-    await client.ask("POST", ONE, GO)
-    assert await client.reader.read() == b""
-
-
-@pytest.mark.asyncio
-@pytest.mark.parametrize("known", [False, True])
-async def test_a_connection_with_a_request_does_not_rest(beside: Beside, *, known: bool) -> None:
-    client = await beside.client()
-    client.writer.write(request(ONE, GO) if known else request(ONE, GO, KEY))
-    await client.read()
-    arrived, release = answer_later(beside)
-    client.writer.write(request(ONE, GO))
-    await arrived.wait()
-    connection = beside.open_connections()[0]
-    connection.timeout_keep_alive = 0
-    connection.timeout_keep_alive_handler()
-    assert not connection.transport.is_closing()
-    release()
-    assert (await client.read())[0] == 200
-    assert await client.reader.read() == b""
-    assert beside.known == known
-
-
-@pytest.mark.asyncio
-async def test_a_connection_that_ended_has_no_timer(beside: Beside) -> None:
-    client = await beside.client()
-    await client.ask("POST", ONE, GO)
-    timer = beside.open_connections()[0].timeout_keep_alive_task
-    client.writer.transport.abort()
-    await until(lambda: not beside.server.connections)
-    assert timer is not None
-    assert timer.cancelled()
-
-
-@pytest.mark.asyncio
 async def test_nothing_is_written_to_a_connection_that_closes(beside: Beside) -> None:
     arrived, release = answer_later(beside)
     client = await beside.client()

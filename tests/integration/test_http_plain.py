@@ -82,7 +82,7 @@ async def test_a_plain_request_has_the_answer_that_the_application_gives(beside:
 
 LONG_WAY = {
     "more than is plain": (200, request(ONE, b'{"type":"go","payload":"%b"}' % (b"x" * 70_000))),
-    "over the limit": (413, request(ONE, b" " * (1 << 20) + GO)),
+    "over the limit": (413, request(ONE, b" " * (7 << 20) + GO)),
     "a doubtful key": (422, request(ONE, GO, b"Idempotency-Key: a", b"Idempotency-Key: b")),
     "a query": (422, request(f"{ONE}?colour=1", GO)),
     "an encoded name": (200, request("/v1/machines/wor%6Ber/events", GO)),
