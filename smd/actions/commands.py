@@ -15,7 +15,7 @@ from smd.actions.environment import child_environment
 from smd.actions.processes import CAP, Finished, run_tree
 from smd.actions.values import parse_json, path_of
 from smd.errors import ActionError, ChartError
-from smd.shell import ShellProgram, check_argument
+from smd.shell import ShellProgram, check_argument, check_no_dash
 from smd.statechart.durations import parse_duration
 from smd.statechart.event import Outcome
 from smd.statechart.template import Placeholder
@@ -24,6 +24,7 @@ PARSED_CAP = 1 << 20
 """Bytes of output that `parse` reads; as much as a whole context may hold."""
 
 _SHOWN = 500
+_NO_OPTION = "options of this program run code or other programs; write -- before the placeholder where it allows that"
 
 
 async def perform_bash(call: Call) -> Outcome:
@@ -49,12 +50,17 @@ def _value(call: Call, placeholder: Placeholder) -> Any:
 
 
 async def perform_run(call: Call) -> Outcome:
-    """Run a program without a shell; each item of `command` is exactly one argument."""
+    """Run a program without a shell; each item of `command` is exactly one argument.
+
+    The items that `smd.shell.check_argv` found where a program that runs others takes options do not begin with `-`.
+    """
     given = call.params["command"]
     try:
         if not isinstance(given, list) or not given:
             raise ActionError(f"cannot run {given!r:.80}: command must be a list: program, argument ...")
         argv = [check_argument(item, f"argument {number}") for number, item in enumerate(given)]
+        for number in call.action.program or ():
+            check_no_dash(argv[number], f"argument {number}", _NO_OPTION)
     except ActionError as error:
         return _could_not(call, str(given), error)
     return await _perform(call, argv, shlex.join(argv))

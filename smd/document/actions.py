@@ -13,7 +13,7 @@ from smd.document.schema import ActionPart, RetryPart
 from smd.document.values import is_open, read_boolean, read_value
 from smd.errors import ChartError
 from smd.problems import did_you_mean, shown
-from smd.shell import ShellProgram, compile_shell
+from smd.shell import ShellProgram, check_argv, compile_shell
 from smd.statechart.durations import parse_duration
 from smd.statechart.expression import Expression, compile_expression
 from smd.statechart.model import Action, Retry
@@ -342,6 +342,8 @@ class ActionReader:
     def _program(self, row: ActionType, values: dict[str, Any], given: dict[str, _Given]) -> Any:
         if row.name == "bash" and isinstance(values["command"], str):
             return self._shell(values, given["command"].path)
+        if row.name == "run" and values["command"]:
+            return self._arguments(values, given["command"].path)
         if row.name == "assign" and values["set"]:
             place = given["set"].path
             pairs = [
@@ -354,10 +356,19 @@ class ActionReader:
         def compiled() -> tuple[ShellProgram, tuple[Placeholder, ...]]:
             shell, dash = values["shell"], values["allow_dash"]
             env = carried_by(values["env"])
-            program = compile_shell(values["command"], shell=shell, allow_dash=dash, carried=env)
+            stdin = _from_data(values["stdin"])
+            program = compile_shell(values["command"], shell=shell, allow_dash=dash, carried=env, stdin=stdin)
             return program, tuple(compile_placeholder(slot.placeholder, fallback=True) for slot in program.slots)
 
         return self.report.attempt("E306", path, compiled)
+
+    def _arguments(self, values: dict[str, Any], path: Path) -> tuple[int, ...] | None:
+        stdin = _from_data(values["stdin"])
+        return self.report.attempt("E306", path, lambda: check_argv(values["command"], is_open, stdin=stdin))
+
+
+def _from_data(stdin: Any) -> str:
+    return carried_by({"stdin": stdin}).get("stdin", "")
 
 
 def _own(row: ActionType) -> list[str]:

@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from itertools import takewhile
 
 from smd.shell.evaluated import refuse_evaluated, refuse_named
+from smd.shell.input import given_by_xargs, names_input, remote_words, replaced_by_xargs, starts_shell
 from smd.shell.options import Role, classify
 from smd.shell.programs import (
     DECLARING,
+    EVALUATING,
+    JOINING,
     NAMING,
     READING,
-    WHOLLY_CODE,
     WRAPPERS,
     Interpreter,
     Wrapper,
@@ -34,14 +36,19 @@ class Commands:
 
     Args:
         allow_dash: True when values may begin with `-`.
-        bash: the text is bash's.
         carried: variables that carry values; those found to are added.
+        builtins: False where no shell reads the words, so that the names of its builtins are those of programs.
+        given: stands for the standard input where that comes from data; xargs makes arguments of it.
     """
 
-    def __init__(self, *, allow_dash: bool, bash: bool, carried: dict[str, Hole]) -> None:
+    def __init__(
+        self, *, allow_dash: bool, carried: dict[str, Hole], builtins: bool = True, given: Hole | None = None
+    ) -> None:
         self.allow_dash = allow_dash
-        self.bash = bash
         self.carried = carried
+        self.builtins = builtins
+        self.given = given
+        self._within_find = False
         self.argument_words: list[Word] = []
         self.evaluates_assignments = False
         self.defines_aliases = False
@@ -58,7 +65,7 @@ class Commands:
         for hole in word.holes:
             hole.rule = Rule.WORD
         for hole, before in word.leading():
-            hole.dash_checked = not ended and (forced or not self.allow_dash)
+            hole.dash_checked = self._within_find or (not ended and (forced or not self.allow_dash))
             hole.follows = before
 
     def assignment(self, word: Word, *, bash: bool) -> bool:
@@ -67,12 +74,12 @@ class Commands:
         Raises:
             ChartError: a subscript holds a placeholder, or the variable chooses programs.
         """
-        indexed = bash and word.subscript() is not None
-        name = word.array_name() if indexed else word.assigned_name()
-        if name is None:
-            return False
+        indexed = word.subscript() is not None
         if indexed:
             self._subscript(word)
+        name = word.array_name() if indexed and bash else word.assigned_name()
+        if name is None:
+            return False
         self.gives(name, word)
         for hole in word.holes:
             hole.rule = Rule.WORD
@@ -107,8 +114,7 @@ class Commands:
         refuse_named(text.partition("[")[2].rpartition("]")[0], self.carried, word.line, "in a subscript")
 
     def _subscripted(self, word: Word) -> None:
-        if self.bash:
-            refuse_named(word.prefix.partition("[")[2].partition("]")[0], self.carried, word.line, "in a subscript")
+        refuse_named(word.prefix.partition("[")[2].partition("]")[0], self.carried, word.line, "in a subscript")
 
     def _element(self, element: Word) -> None:
         if element.prefix.startswith("["):
@@ -131,26 +137,30 @@ class Commands:
         name = base_name(head)
         if name is None:
             return self._unknown(words)
-        self._note(name, words)
+        if self.builtins:
+            self._note(name, words)
         if refused := self._refused(name):
             refuse_written(words, f"as an argument of {name}", *refused)
             self._named(name, words, *refused)
-            return False
+            return starts_shell(name, words)
         if name in WRAPPERS:
             return self._wrapped(name, words, WRAPPERS[name])
         if known := interpreter(name):
             return self._interpreted(name, words, known)
         if name == "find":
             return self._find(words)
-        self._special(name, words)
-        return self._arguments(words, forced=name in _FORCED)
+        if self.builtins:
+            self._special(name, words)
+        return self._arguments(words, forced=self.builtins and name in _FORCED)
 
     def _refused(self, name: str) -> tuple[str, str] | None:
         tables: tuple[tuple[Mapping[str, str], str], ...] = (
-            (WHOLLY_CODE, _WHY_CODE),
+            (JOINING, _WHY_CODE),
+            (EVALUATING, _WHY_CODE),
             (NAMING, "the value would be a name or be evaluated"),
         )
-        return next(((why, table[name]) for table, why in tables if name in table), None)
+        known = tables if self.builtins else tables[:1]
+        return next(((why, table[name]) for table, why in known if name in table), None)
 
     def _named(self, name: str, words: list[Word], why: str, fix: str) -> None:
         flags = "".join(word.prefix for word in words[1:] if word.prefix.startswith("-"))
@@ -201,7 +211,7 @@ class Commands:
                 refuse_tainted(following, f"after {word.literal} of {name}", "it would be a name", "write it")
                 for named in following:
                     self._subscripted(named)
-            loose = [hole for hole in word.variables if self.bash and word.splits and not hole.printed]
+            loose = [hole for hole in word.variables if word.splits and not hole.printed]
             if loose:
                 refuse(loose[0], f"without quotes in {name}", "it could become -v a[$(command)]", "quote it")
 
@@ -231,7 +241,7 @@ class Commands:
 
     def _starts_interpreter(self, words: list[Word]) -> bool:
         known = interpreter(base_name(words[0]))
-        return known is not None and known.reads and len(words) > 1 and words[1].prefix.startswith("-")
+        return known is not None and known.is_language and len(words) > 1 and words[1].prefix.startswith("-")
 
     def _wrapped(self, name: str, words: list[Word], wrapper: Wrapper) -> bool:
         operands, ended = wrapper.operands, False
@@ -243,7 +253,7 @@ class Commands:
                 refuse_written(words, what, "it may be a program or code", _FIX_CODE)
                 surely = words[index + 1 :] if role in {Role.CODE, Role.UNKNOWN} else [word]
                 refuse_tainted(surely, what, _WHY_PROGRAM, _FIX_CODE)
-                return False
+                return name == "xargs"
             if role is Role.SETTING:
                 refuse_tainted([word], f"after an option of {name}", _WHY_PROGRAM, _FIX_CODE)
             elif role is Role.VALUE or (role is Role.OPERAND and operands > 0):
@@ -252,38 +262,54 @@ class Commands:
             elif role is Role.OPERAND and not (wrapper.assigns and self.assignment(word, bash=False)):
                 return self._inner(name, own, rest)
             ended = ended or role is Role.END
-        return False
+        return starts_shell(name, words)
 
     def _inner(self, name: str, own: list[Word], words: list[Word]) -> bool:
         head = words[0]
         if head.prefix.startswith("-"):
             refuse_tainted(words, f"after {head.prefix} of {name}", _WHY_PROGRAM, "write the options first")
             return False
+        if name != "xargs":
+            return self.simple(words)
+        mark = replaced_by_xargs(own)
+        if self.given is not None:
+            self._check_given(words, mark, self.given)
         runs_input = self.simple(words)
-        if name != "xargs" or interpreter(base_name(head)) is None:
-            return runs_input
-        return runs_input or any(word.prefix.startswith(("-I", "-i", "--replace")) for word in own)
+        return runs_input or (mark is not None and interpreter(base_name(head)) is not None)
+
+    def _check_given(self, words: list[Word], mark: str | None, given: Hole) -> None:
+        filled, holes = given_by_xargs(words, mark, given)
+        self.simple(filled)
+        for hole in holes:
+            if hole.dash_checked:
+                what = f"in the arguments that xargs gives to {words[0].prefix}"
+                refuse(given, what, "it could be an option that holds code", "write -- after the options")
 
     def _interpreted(self, name: str, words: list[Word], known: Interpreter) -> bool:
-        options, flags, operands = known.options, set[str](), 0
-        code = ended = unsure = dash = False
+        options, flags, operands = known.options, set[str](), list[Word]()
+        code = ended = unsure = from_input = False
         for _, role, word in classify(words[1:], options):
             flags |= set(options.flags_of(word)) if role is not Role.OPERAND else set()
-            is_code = self._takes_code(known, role, word, operands, given=code or bool(flags & set(known.input_flags)))
+            given = code or bool(flags & set(known.input_flags))
+            is_code = self._takes_code(known, role, word, len(operands), given=given)
             unsure = unsure or (word.splits and not code)
             if is_code or unsure or flags & set(known.piping_flags):
                 surely = is_code or word.splits or bool(flags & set(known.piping_flags))
                 check = refuse_tainted if surely else refuse_written
                 check([word], f"in the code or options of {name}", _WHY_CODE, _FIX_CODE)
-            settled = not options.permutes and (operands > 0 or (code and options.ends_at_code))
+            settled = not options.permutes and (operands or (code and options.ends_at_code))
             self.permit(word, ended=ended, forced=not settled)
-            if role is Role.OPERAND:
-                dash = dash or (operands == 0 and is_code and word.literal in {"-", "/dev/stdin"})
-                operands += 1
+            from_input = from_input or (is_code and names_input(word))
+            operands += [word] if role is Role.OPERAND else []
             code = code or role is Role.CODE or (role is Role.OPERAND and is_code)
             ended = ended or word.literal == "--"
-        bare = operands == 0 and not code
-        return known.reads and (bare or dash or bool(flags & set(known.input_flags)))
+        bare = len(operands) < known.reads and (not code or known.code_from is not None)
+        flagged = flags & set(known.input_flags + known.keeping_flags)
+        return bare or from_input or bool(flagged) or (name == "ssh" and self._remote(operands[1:]))
+
+    def _remote(self, words: list[Word]) -> bool:
+        plain = remote_words(words)
+        return bool(plain) and self.simple(plain)
 
     def _takes_code(self, known: Interpreter, role: Role, word: Word, operand: int, *, given: bool) -> bool:
         if role is Role.OPERAND:
@@ -297,7 +323,8 @@ class Commands:
         return first or (known.code_from is not None and operand >= known.code_from)
 
     def _find(self, words: list[Word]) -> bool:
-        index, runs_input = 1, False
+        index, runs_input, outside = 1, False, self._within_find
+        self._within_find = True
         while index < len(words):
             self.permit(words[index])
             if words[index].literal in _EXECUTING:
@@ -306,6 +333,7 @@ class Commands:
                 runs_input |= bool(inner) and self._executed(words, inner)
                 index = end
             index += 1
+        self._within_find = outside
         return runs_input
 
     def _executed(self, words: list[Word], inner: list[Word]) -> bool:

@@ -1,7 +1,8 @@
 """What bash evaluates again after expansion: a variable that carries a value may not stand there.
 
 In `$(( ))`, subscripts and offsets the text `a[$(command)]` runs the command, whether it stands there or in a
-variable that is named there. dash does not. Source: the bash manual, 6.5 (arithmetic), 3.5.3 (parameters).
+variable that is named there. dash does not, but /bin/sh is bash on some systems, so the rules hold for both.
+Source: the bash manual, 6.5 (arithmetic), 3.5.3 (parameters).
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ def refuse_number(hole: Hole, place: str) -> NoReturn:
     Raises:
         ChartError: always.
     """
-    why = "bash evaluates what the variable holds, also a[$(command)]"
+    why = "bash, which is /bin/sh on some systems, evaluates what the variable holds, also a[$(command)]"
     refuse(hole, place, why, _FIX.format(hole.placeholder.removesuffix("|int")))
 
 

@@ -27,15 +27,20 @@ _NO_STOPS: frozenset[str] = frozenset()
 class Redirect:
     """A redirection read from the source.
 
-    `fed` are the holes whose values (or files) it reads from; `text` is the word of a here-string.
+    `fed` are the holes whose values (or files) it reads from; `text` is the word of a here-string; `reads` says
+    that it replaces the standard input.
     """
 
     fed: tuple[Hole, ...] = ()
     text: Word | None = None
+    reads: bool = False
 
 
 class Grammar:
-    """Reads one command text, places every hole, and leaves the constant text in the scanner's output."""
+    """Reads one command text, places every hole, and leaves the constant text in the scanner's output.
+
+    `runs_input` tells afterwards that a command runs the standard input of the text as code.
+    """
 
     def __init__(self, scanner: Scanner, commands: Commands) -> None:
         self.scan = scanner
@@ -43,6 +48,7 @@ class Grammar:
         self.list_words: list[Word] = []
         self.argument_words = commands.argument_words
         self._code_readers = 0
+        self.runs_input = False
         scanner.commands = self._substituted
         self._compounds: dict[str, Callable[[], None]] = {
             "{": self._group,
@@ -91,10 +97,12 @@ class Grammar:
 
     def _pipeline(self, stops: frozenset[str]) -> str:
         first, fed = len(self.scan.seen), False
+        runs_input = None
         while True:
             readers = self._code_readers
             if stop := self._command(stops):
                 return stop
+            runs_input = self.runs_input = self.runs_input if runs_input is None else runs_input
             if fed and self._code_readers > readers:
                 self._refuse_fed(self.scan.seen[first])
             self.scan.blanks()
@@ -149,10 +157,11 @@ class Grammar:
     def _redirect(self, operator: str) -> Redirect:
         self.scan.operator(operator)
         self.scan.blanks()
+        reads = operator[0] in "0<"
         operator = operator.lstrip("0123456789")
         if operator in {"<<", "<<-"}:
             self.scan.heredoc(tabs=operator == "<<-")
-            return Redirect()
+            return Redirect(reads=reads)
         self._bash_only(operator == "<<<", "a here-string")
         piped = self.scan.peek(2) in {"<(", ">("}
         target = self.scan.word()
@@ -160,11 +169,12 @@ class Grammar:
             unreadable(self.scan.line, "a redirection has no target")
         if operator == "<<<" or (piped and len(target.parts) == 1):
             self._value(target)
-            return Redirect((*target.holes, *target.nested, *target.variables), target if operator == "<<<" else None)
+            fed = (*target.holes, *target.nested, *target.variables)
+            return Redirect(fed, target if operator == "<<<" else None, reads)
         if operator in {"<&", ">&"}:
             refuse_written([target], f"after {operator}", "the value could name a descriptor", f"write {operator[0]}")
         self._target(target)
-        return Redirect(tuple(target.holes) if operator.startswith("<") else ())
+        return Redirect(tuple(target.holes) if operator.startswith("<") else (), reads=reads)
 
     def _target(self, word: Word) -> None:
         if nested := next((hole for hole in word.nested if not hole.variable), None):
@@ -186,8 +196,10 @@ class Grammar:
         words: list[Word] = []
         inputs: list[Hole] = []
         texts: list[Word] = []
+        inherits = True
         while item is not None:
             if isinstance(item, Redirect):
+                inherits = inherits and not item.reads
                 inputs.extend(item.fed)
                 texts.extend([item.text] if item.text else [])
             elif words or not self.commands.assignment(item, bash=self.scan.bash):
@@ -197,6 +209,7 @@ class Grammar:
             self._definition(words)
         elif words and self.commands.simple(words):
             self._code_readers += 1
+            self.runs_input = self.runs_input or inherits
             if inputs:
                 self._refuse_fed(inputs[0])
         for text in texts:
@@ -205,11 +218,12 @@ class Grammar:
     # -- compound commands ---------------------------------------------------------------------------------
 
     def _compound(self, read: Callable[[], None]) -> None:
-        readers = self._code_readers
+        readers, runs_input = self._code_readers, self.runs_input
         read()
         while (item := self._item()) is not None:
             if isinstance(item, Word):
                 unreadable(item.line, f"{item.prefix!r} stands after the end of a compound command")
+            self.runs_input = runs_input if item.reads else self.runs_input
             if item.fed and self._code_readers > readers:
                 self._refuse_fed(item.fed[0])
 

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from smd.errors import ChartError
 from smd.shell.commands import Commands
 from smd.shell.grammar import Grammar
-from smd.shell.refusal import refuse
+from smd.shell.refusal import refuse, refuse_input
 from smd.shell.scan import Scanner
 from smd.shell.values import MAX_ARGUMENT, check_argument, check_integer, check_no_dash, check_target
 from smd.shell.words import PLACEHOLDER_IN_TEXT, Hole, Rule, Word
@@ -86,20 +86,22 @@ class ShellProgram:
 
 
 def compile_shell(
-    text: str, *, shell: str = "sh", allow_dash: bool = False, carried: Mapping[str, str] = _NOTHING
+    text: str, *, shell: str = "sh", allow_dash: bool = False, carried: Mapping[str, str] = _NOTHING, stdin: str = ""
 ) -> ShellProgram:
-    """Compile a command text; a text without placeholders passes as it is.
+    """Compile a command text; a text without placeholders passes as it is, also one that cannot be read.
 
     A variable that the text sets to a placeholder's value may stand where any text may. As a program, in code and
-    as a name it is refused like the placeholder, and under bash also where bash evaluates variables (`$(( ))`,
-    `[[ -eq ]]`, subscripts), unless a command printed the value: `n=$(wc -l < {file})` is taken for a number. What
-    pipes and files hold and what functions are called with is not followed.
+    as a name it is refused like the placeholder, and also where bash, which may be /bin/sh, evaluates variables
+    (`$(( ))`, `[[ -eq ]]`, subscripts), unless a command printed the value: `n=$(wc -l < {file})` is taken for a
+    number. What pipes and files hold and what functions are called with is not followed.
 
     Args:
         text: the command as its author wrote it, with `{name}` placeholders.
         shell: "sh" (POSIX grammar) or "bash".
         allow_dash: True to let values begin with `-` where the program is no interpreter or wrapper.
         carried: variables of the environment with values from data, each with the placeholder that gives it one.
+        stdin: a placeholder that gives the standard input its value; a command that inherits it and runs what it
+            reads is refused. Empty if none does.
 
     Raises:
         ChartError: a placeholder stands where a value could become a program, code or a name, or the text
@@ -108,8 +110,13 @@ def compile_shell(
     _check_text(text, shell)
     used = {name: placeholder for name, placeholder in carried.items() if re.search(rf"\b{re.escape(name)}\b", text)}
     if not used and not PLACEHOLDER_IN_TEXT.search(text):
+        if stdin and _runs_input(text, shell):
+            refuse_input(Hole(0, stdin, 0))
         return ShellProgram(shell, text)
-    scanner = read_grammar(text, shell=shell, allow_dash=allow_dash, carried=used).scan
+    grammar = read_grammar(text, shell=shell, allow_dash=allow_dash, carried=used)
+    if stdin and grammar.runs_input:
+        refuse_input(Hole(0, stdin, 0))
+    scanner = grammar.scan
     if not scanner.holes:
         return ShellProgram(shell, text)
     program = ShellProgram(shell, "".join(scanner.out), tuple(_slot(hole) for hole in scanner.holes))
@@ -117,6 +124,13 @@ def compile_shell(
     if size > MAX_ARGUMENT:
         raise ChartError(f"cannot run the command: its text has {size:,} bytes of {MAX_ARGUMENT:,}; use a script file")
     return program
+
+
+def _runs_input(text: str, shell: str) -> bool:
+    try:
+        return read_grammar(text, shell=shell, allow_dash=True).runs_input
+    except ChartError:
+        return False  # with no placeholder in it, a text need not be readable
 
 
 def read_grammar(text: str, *, shell: str, allow_dash: bool, carried: Mapping[str, str] = _NOTHING) -> Grammar:
@@ -138,7 +152,7 @@ def read_grammar(text: str, *, shell: str, allow_dash: bool, carried: Mapping[st
 
 def _read(text: str, carried: dict[str, Hole], *, shell: str, allow_dash: bool) -> Grammar:
     scanner = Scanner(text, bash=shell == "bash", carried=carried)
-    commands = Commands(allow_dash=allow_dash, bash=scanner.bash, carried=carried)
+    commands = Commands(allow_dash=allow_dash, carried=carried)
     grammar = Grammar(scanner, commands)
     try:
         grammar.program()

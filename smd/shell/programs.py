@@ -28,16 +28,23 @@ class Interpreter:
     """A program that takes code.
 
     `code_operand` is the operand that is code (or names a script) unless an option gave it; from `code_from`
-    on every operand is code. `reads` says that it runs its input when it is given no code; with one of
-    `input_flags` it does so in any case; with one of `piping_flags` it runs operands that look like a pipe.
+    on every operand is code. It runs its input when it has fewer operands than `reads` and no code; with one of
+    `input_flags` (instead of a script) or `keeping_flags` (after it) in any case. With one of `piping_flags` it
+    runs operands that look like a pipe.
     """
 
     options: Options
     code_operand: int | None = 0
     code_from: int | None = None
-    reads: bool = False
+    reads: int = 0
     piping_flags: str = ""
     input_flags: str = ""
+    keeping_flags: str = ""
+
+    @property
+    def is_language(self) -> bool:
+        """True for shells and languages, which run their input like a script."""
+        return self.reads > 0 and self.code_operand is not None
 
 
 def _long(role: Role, names: str, count: int = 1) -> dict[str, tuple[Role, int]]:
@@ -96,31 +103,33 @@ WRAPPERS: Mapping[str, Wrapper] = {
 }  # fmt: skip
 """Programs that run another one, by name."""
 
+_ALWAYS = 1000
 _SHELL = Interpreter(
     Options(flags="abcefhiklmnprstuvxBCDEHPT", settings="oO",
             long=_long(Role.SETTING, "rcfile init-file") | _long(Role.FLAG, "login norc noprofile posix", 0)),
-    reads=True, input_flags="s",
+    reads=1, input_flags="s",
 )  # fmt: skip
 _PYTHON = Interpreter(
     Options(flags="bBdEhiIOPqsSuvVx", code="cm", settings="WX", ends_at_code=True,
             long=_long(Role.SETTING, "check-hash-based-pycs")),
-    reads=True,
+    reads=1, keeping_flags="i",
 )  # fmt: skip
 _PERL = Interpreter(
-    Options(flags="acdfnpsStTuUvwWX0123456789l", code="eE", attached="imMICDxFV"), reads=True, piping_flags="np"
+    Options(flags="acdfnpsStTuUvwWX0123456789l", code="eE", attached="imMICDxFV"), reads=1, piping_flags="np"
 )
-_RUBY = Interpreter(Options(flags="acdhlnpsSvwy0123456789", code="e", settings="rICEX", attached="iFKTWx"), reads=True)
+_RUBY = Interpreter(Options(flags="acdhlnpsSvwy0123456789", code="e", settings="rICEX", attached="iFKTWx"), reads=1)
 _NODE = Interpreter(
     Options(flags="ich", code="ep", settings="rC",
             long=_long(Role.CODE, "eval print") | _long(Role.SETTING, "require import loader conditions")),
-    reads=True,
+    reads=1, keeping_flags="i",
 )  # fmt: skip
 _PHP = Interpreter(
     Options(flags="aehilmnqsvw", code="rfBRFEz", settings="cdtS",
-            long=_long(Role.CODE, "run file process-begin process-code process-end")), reads=True,
+            long=_long(Role.CODE, "run file process-begin process-code process-end")),
+    reads=1, keeping_flags="a",
 )  # fmt: skip
 _EVALUATES = Interpreter(
-    Options(flags="iEvqs", code="e", settings="l", long=_long(Role.CODE, "eval expression")), reads=True
+    Options(flags="iEvqs", code="e", settings="l", long=_long(Role.CODE, "eval expression")), reads=1, keeping_flags="i"
 )
 _AWK = Interpreter(
     Options(flags="bcCgGhMnNOPrsStV", values="F", named="v", code="feEil",
@@ -140,18 +149,18 @@ _JQ = Interpreter(
 )  # fmt: skip
 _SSH = Interpreter(
     Options(flags="46AaCfGgKkMNnqsTtVvXxYy", values="pil", settings="BbcDEeFIJLmOoPQRSWw", permutes=True),
-    code_operand=None, code_from=1,
+    code_operand=None, code_from=1, reads=2,
 )  # fmt: skip
 _PSQL = Interpreter(
     Options(flags="aAbeEHlnqsStwWxXz01", values="dhpU", named="v", code="cf", settings="oLPFRT",
             permutes=True, long=_long(Role.CODE, "command file") | _long(Role.NAMED, "set variable")
             | _long(Role.VALUE, "dbname host port username") | _long(Role.SETTING, "output log-file pset")),
-    code_operand=None,
+    code_operand=None, reads=_ALWAYS,
 )  # fmt: skip
 _MYSQL = Interpreter(
     Options(flags="ABbCEfGHiLNnoqrsTtVvwXj", values="huPDS", code="e", attached="p", permutes=True,
             long=_long(Role.CODE, "execute init-command") | _long(Role.VALUE, "host user port database")),
-    code_operand=None,
+    code_operand=None, reads=_ALWAYS,
 )  # fmt: skip
 _SQLITE_FLAGS = "append ascii bail batch box column csv header noheader html json line list markdown readonly tabs"
 _SQLITE = Interpreter(
@@ -159,7 +168,7 @@ _SQLITE = Interpreter(
             long={"-cmd": (Role.CODE, 1), "-init": (Role.CODE, 1), "-separator": (Role.VALUE, 1),
                   "-nullvalue": (Role.VALUE, 1), "-newline": (Role.VALUE, 1), "-vfs": (Role.SETTING, 1)}
             | {f"-{name}": (Role.FLAG, 0) for name in _SQLITE_FLAGS.split()}),
-    code_operand=None, code_from=1,
+    code_operand=None, code_from=1, reads=2,
 )  # fmt: skip
 
 _FAMILIES: tuple[tuple[Interpreter, str], ...] = (
@@ -180,17 +189,21 @@ _FAMILIES: tuple[tuple[Interpreter, str], ...] = (
 )
 _INTERPRETERS = {name: entry for entry, names in _FAMILIES for name in names.split()}
 
-WHOLLY_CODE: Mapping[str, str] = {
-    "eval": "write the command itself",
-    ".": "name the file",
-    "source": "name the file",
-    "trap": "assign the value to a variable and let the trap read it",
-    "let": "write $(( )) with {n|int}",
+JOINING: Mapping[str, str] = {
     "su": "use run: with sudo -u",
     "runuser": "use run: with setpriv or sudo -u",
     "watch": "give the value through env:",
     "parallel": "give the value through stdin:",
     "script": "give the value through env:",
+}
+"""Programs that join their arguments to code; the text is the way round."""
+
+EVALUATING: Mapping[str, str] = {
+    "eval": "write the command itself",
+    ".": "name the file",
+    "source": "name the file",
+    "trap": "assign the value to a variable and let the trap read it",
+    "let": "write $(( )) with {n|int}",
     "bind": "write it literally",
     "complete": "write it literally",
     "compgen": "write it literally",
@@ -199,7 +212,7 @@ WHOLLY_CODE: Mapping[str, str] = {
     "fc": "write it literally",
     "history": "write it literally",
 }
-"""Commands that join or keep their arguments as code; the text is the way round."""
+"""Builtins that join or keep their arguments as code; the text is the way round."""
 
 NAMING: Mapping[str, str] = {
     "read": "write the names, and give the value by a here-document of stdin:",

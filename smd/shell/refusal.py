@@ -28,7 +28,8 @@ def refuse(hole: Hole, place: str, why: str, fix: str = USUAL_FIX) -> NoReturn:
     """
     what = f"${hole.variable}, which holds {{{hole.placeholder}}}," if hole.variable else f"{{{hole.placeholder}}}"
     hint = (_CARRIES if hole.variable else _NOT_MEANT).format(hole.placeholder)
-    raise ChartError(f"cannot use {what} {place} (line {hole.line}): {why}; {fix}", code="shell_placeholder", hint=hint)
+    where = f" (line {hole.line})" if hole.line else f" (argument {hole.item})" if hole.item else ""
+    raise ChartError(f"cannot use {what} {place}{where}: {why}; {fix}", code="shell_placeholder", hint=hint)
 
 
 def refuse_tainted(words: list[Word], place: str, why: str, fix: str = USUAL_FIX) -> None:
@@ -51,6 +52,16 @@ def refuse_written(words: list[Word], place: str, why: str, fix: str = USUAL_FIX
     for word in words:
         if hole := word.written:
             refuse(hole, place, why, fix)
+
+
+def refuse_input(hole: Hole) -> NoReturn:
+    """Refuse a standard input that comes from data and that the command runs as code.
+
+    Raises:
+        ChartError: always.
+    """
+    why = "the program runs what it reads there as code"
+    refuse(hole, "through stdin", why, "give it the code as a file, and the value as an argument or through env:")
 
 
 def unreadable(line: int, why: str, fix: str = "write it plainly, or move it into a script file") -> NoReturn:

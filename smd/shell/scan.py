@@ -43,7 +43,7 @@ class Scanner:
     def __init__(self, text: str, *, bash: bool, carried: Carried) -> None:
         self.text = text
         self.bash = bash
-        self.carried, self.evaluated = carried, carried if bash else {}
+        self.carried = carried
         self.seen: list[Hole] = []
         self.at = 0
         self.out: list[str] = []
@@ -309,7 +309,7 @@ class Scanner:
         self.copy()
         if hole := inner.written:
             refuse(hole, "inside ${ }", "the value would be read as a pattern or a subscript", "assign it first")
-        refuse_parameter(inside, self.evaluated, start)
+        refuse_parameter(inside, self.carried, start)
         word.variables.extend(inner.variables)
         word.nested.extend(inner.nested)
         name = found.group() if (found := _NAME.match(inside)) else ""
@@ -341,7 +341,7 @@ class Scanner:
         if self.copy(2) != "))":
             unreadable(start, "(( may open arithmetic or two subshells", "write `( (` for two subshells")
         place_numbers(inner, place)
-        refuse_evaluated(inner.parts, self.evaluated, start, f"in {place}")
+        refuse_evaluated(inner.parts, self.carried, start, f"in {place}")
 
     def _in_arithmetic(self, inner: Word, char: str) -> None:
         if char == "$":
@@ -397,4 +397,4 @@ class Scanner:
             hole = Hole(0, found.group(1), self.text.count("\n", 0, found.start(1)) + 1)
             refuse(hole, place, "a value could become code there", fix)
         if expands:
-            refuse_raw(self.text[begin:end], self.evaluated, self.text.count("\n", 0, begin) + 1)
+            refuse_raw(self.text[begin:end], self.carried, self.text.count("\n", 0, begin) + 1)

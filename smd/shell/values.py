@@ -69,15 +69,17 @@ def check_argument(value: object, what: str = "the value") -> str:
     return text
 
 
-def check_no_dash(text: str, what: str) -> None:
+_FREE = "write -- before the placeholder, or set allow_dash: true"
+
+
+def check_no_dash(text: str, what: str, hint: str = _FREE) -> None:
     """Refuse a value that its program would take for an option.
 
     Raises:
         ActionError: the text begins with `-`.
     """
     if text.startswith("-"):
-        why = f"{text[:20]!r} begins with - and would be an option"
-        _fail(what, why, "write -- before the placeholder, or set allow_dash: true")
+        _fail(what, f"{text[:20]!r} begins with - and would be an option", hint)
 
 
 def check_integer(text: str, what: str) -> str:

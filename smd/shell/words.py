@@ -34,7 +34,8 @@ class Hole:
     """One occurrence of a placeholder; `rule` stays None until a place allows it, and None is refused.
 
     With `variable`, it is that variable which stands there, and the placeholder gave it its value; `printed`
-    says that a command in between printed what it holds.
+    says that a command in between printed what it holds. Outside shell text `line` is 0, and `item` counts the
+    arguments after the program.
     """
 
     number: int
@@ -47,6 +48,7 @@ class Hole:
     extended: bool = False
     variable: str = ""
     printed: bool = False
+    item: int = 0
 
     @property
     def is_integer(self) -> bool:

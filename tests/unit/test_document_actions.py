@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from smd.catalogue import Kind
-from smd.document import chart_from_plain, load_document
+from smd.document import chart_from_plain, check_document, load_document
 from smd.statechart.model import Action, Retry, Statechart
 
 
@@ -107,6 +107,39 @@ def test_a_shell_command_becomes_a_program_and_its_placeholders() -> None:
 
 def test_the_arguments_of_run_stay_templates_behind_a_literal_program() -> None:
     assert params(read("{type: run, command: [convert, '{x}', 3]}"), x=[1])["command"] == ["convert", [1], 3]
+
+
+@pytest.mark.parametrize(
+    ("action", "placeholder"),
+    [
+        ("{type: run, command: [sh, -c, 'echo {x}']}", "{x}"),
+        ("{type: run, argv: [env, '{x}']}", "{x}"),
+        ("{type: run, command: [sh], stdin: '{x}'}", "{x}"),
+        ("{type: run, command: [python3, '-'], stdin: {a: [1, 'b {x}']}}", "{x}"),
+        ("{type: bash, command: sh, stdin: '{x}'}", "{x}"),
+        ("{type: bash, command: 'n={x}; echo $((n))'}", "{x}"),
+        ("{type: bash, command: 'echo $((N))', env: {N: '{x}'}}", "{x}"),
+    ],
+)
+def test_a_value_that_would_be_code_is_an_error_of_the_command(action: str, placeholder: str) -> None:
+    found = check_document(f"states: {{a: {{actions: [{action}]}}}}", "f.yaml")
+    key = "argv" if "argv" in action else "command"
+    assert [(p.code, p.path) for p in found] == [("smd-E306", f"states.a.actions[0].{key}")]
+    assert placeholder in found[0].message
+
+
+@pytest.mark.parametrize(
+    "action",
+    [
+        "{type: run, command: [sh], stdin: 'echo hi'}",
+        "{type: run, command: [jq, .], stdin: '{x}'}",
+        "{type: run, command: [git, commit, -m, '{x}']}",
+        "{type: run, command: [seq, 1, '{n|int}']}",
+        "{type: bash, command: 'cat > f', stdin: '{x}'}",
+    ],
+)
+def test_values_that_stay_data_load(action: str) -> None:
+    assert check_document(f"states: {{a: {{actions: [{action}]}}}}", "f.yaml") == []
 
 
 @pytest.mark.parametrize("mappings", ["{'2': none_found, '13': denied}", "{2: none_found, 13: denied}"])

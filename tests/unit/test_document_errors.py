@@ -115,7 +115,7 @@ def test_parameters_of_the_wrong_type_are_refused(type_: str, key: str, value: s
         "{type: run, command: [ls], cwd: '{dir}', roots: [/srv]}",
         "{type: bash, command: ls, limits: {cpu: 1m, memory: 64M, nofile: '{n}', fsize: 10, nproc: null}}",
         "{type: bash, shell: bash, command: 'echo $((N))', env: {N: '{n|int}'}}",
-        "{type: bash, command: 'echo $((N)) \"$A\"', env: {N: '{n}', A: '{a}'}}",
+        "{type: bash, command: 'echo $((N)) \"$A\"', env: {N: '{n|int}', A: '{a}'}}",
     ],
 )
 def test_values_known_only_later_and_any_values_pass(action: str) -> None:

@@ -69,7 +69,9 @@ CODE = [
     "flock f -c {a}", "echo {a} | sh", "echo {a} | sudo bash -s", "{ echo {a}; } | python3",
     "cat {a} | python3 -", "sh < {a}", "busybox sh -c {a}", "echo {a} | xargs sh -c",
     "echo {a} | xargs -I% sh -c 'x %'", "$SHELL -c {a}", '"$SHELL" -c {a}', "sh $OPTIONS {a}",
-    "$(command -v sh) -c {a}", "sudo $OPTIONS rm {a}",
+    "$(command -v sh) -c {a}", "sudo $OPTIONS rm {a}", "echo {a} | psql", "sqlite3 db < {a}", "echo {a} | ssh host",
+    "echo {a} | ssh host 'sudo bash -s'", "echo {a} | xargs -0I% sh -c %", "echo {a} | awk -f -", "echo {a} | sudo -s",
+    "docker exec box psql -U u < {a} | sh",
 ]  # fmt: skip
 
 UNREADABLE = [

@@ -33,6 +33,8 @@ EVALUATED = [
     "declare -i y; y=$v", "declare -a y=\"$v\"", "echo ${v@P}", "echo ${!v}",
 ]  # fmt: skip
 """What bash alone evaluates."""
+BASH_TEXT = ("[[ ", "(( ", "for ((", "y=(", "<<<")
+"""Signs of a text that `shell: sh` does not read."""
 
 PLAIN = [
     '[ "$v" -gt 3 ]', 'echo "$v"', 'for f in "$v"; do echo "$f"; done', "echo ${v:-b} ${v##*/} ${#v} ${v%x}",
@@ -86,6 +88,13 @@ def test_sh_refuses_code_and_programs_too(use: str) -> None:
     refused(use, shell="sh", env={"v": "x"})
 
 
+@pytest.mark.parametrize("use", [use for use in EVALUATED if not use.startswith(BASH_TEXT) and "<<<" not in use])
+def test_sh_refuses_what_bash_evaluates_since_it_may_be_bash(use: str) -> None:
+    for given in ("v={x}", 'v="a {x}"', "w={x}; v=${w:-1}", "for v in {x}; do :; done"):
+        refused(f"{given}; {use}", shell="sh")
+    refused(use, shell="sh", env={"v": "x"})
+
+
 @pytest.mark.parametrize("use", ['eval "$v"', "$v", 'sh -c "$v"', 'PATH="$v" ls'])
 def test_output_of_a_command_that_got_a_value_is_no_program_either(use: str) -> None:
     refused(f"v=$(printf %s {{x}}); {use}")
@@ -108,22 +117,25 @@ def test_ordinary_uses_compile_and_run_nothing(shell: str, use: str, tmp_path: P
 
 @pytest.mark.parametrize("use", [*EVALUATED, 'wait -n -p "$v"', 'printf -v "$v" x', 'test -v "$v"', 'jobs -x "$v"'])
 def test_what_is_refused_in_bash_is_what_bash_evaluates(use: str, tmp_path: Path) -> None:
-    """The list is no guess: with a value spliced in, bash runs it; dash runs none of it."""
+    """The list is no guess: with a value spliced in, bash runs it, also as /bin/sh; dash runs none of it."""
     if use == "echo ${!v}":
         return
     attacks = [*ATTACKS, "([$(touch canary)]=1)"]
-    assert any(canary_after(["bash", "-c", f"v=$1; sleep 0 & {use}", "x", a], tmp_path) for a in attacks)
-    (tmp_path / "canary").unlink()
+    for bash in (["bash"], ["bash", "--posix"]):
+        assert any(canary_after([*bash, "-c", f"v=$1; sleep 0 & {use}", "x", a], tmp_path) for a in attacks)
+        (tmp_path / "canary").unlink()
     assert not any(canary_after(["dash", "-c", f"v=$1; {use}", "x", a], tmp_path) for a in attacks)
-
-
-def test_dash_has_no_arrays_so_its_arithmetic_stays_allowed() -> None:
-    assert compile_shell("v={x}; echo $((v)) $(($v + 1))").slots
 
 
 def test_a_checked_integer_may_stand_in_arithmetic() -> None:
     text = "v={n|int}; echo $((v)); (( v > 3 )); [[ v -gt 3 ]]; y[v]=1; [ $v -gt 3 ]"
     assert compile_shell(text, shell="bash").slots
+    assert compile_shell("v={n|int}; echo $((v)) $(($v + 1)); [ $v -gt 3 ]").slots
+
+
+def test_arithmetic_of_sh_with_its_own_variables_stays_allowed() -> None:
+    text = "i=0; while [ $i -lt {n|int} ]; do echo {x}; i=$((i + 1)); done; n=$(wc -l < {f}); echo $((n + i)) ${#n}"
+    assert compile_shell(text).slots
 
 
 def test_the_error_names_the_variable_its_placeholder_the_line_and_the_way_round() -> None:
