@@ -43,7 +43,7 @@ class Machine:
         queue_mark: the queue's change counter when the store was last asked.
         behind: newcomers that wait until rows of the store have been read, so as not to overtake them.
         missed: a row was delivered while rows were being read.
-        firing: ids of timers that were posted and are still in the snapshot.
+        firing: ids of timers whose event was posted and is not consumed yet.
         troubles: times in a row that its row was not where it was thought.
     """
 
@@ -175,6 +175,8 @@ class Machine:
         self.life, self.version, self.health, self.error = result.life, result.version, result.health, result.error
         if result.asked:
             self.queue_mark = turn.mark
+        if self.firing:  # a timer's successor may have its id
+            self.firing -= {consumed.event.timer for consumed in result.consumed}
         if result.consumed:
             self.last_event = result.consumed[-1].event.type
             if result.snapshot is not None and (

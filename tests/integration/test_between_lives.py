@@ -107,6 +107,18 @@ async def test_a_deadline_that_passed_in_a_pause_comes_before_what_was_sent_afte
         await host.until("m", "late")
 
 
+async def test_each_retry_of_an_action_that_asks_the_store_has_its_timer() -> None:
+    """The timers of one action's retries have one name."""
+    action = "{type: complete_job, job_id: nobody, retry: {max: 3, delay: 1s, factor: 1}}"
+    async with hosting() as host:
+        with host.supervisor.bus.subscribe() as notices:
+            await host.add(f"machine: m\nstates: {{a: {{actions: [{action}], on: {{error: tired}}}}, tired: {{}}}}")
+            while host.states("m") != ["tired"]:
+                if (await asyncio.wait_for(notices.get(), 20)).kind == "error":
+                    host.advance(1)
+        assert len(await host.store.events("m", errors=True)) == 4
+
+
 # --- order --------------------------------------------------------------------------------------------------------------
 
 
