@@ -21,6 +21,7 @@ BROKEN_PIPE = 141
 
 BY_CODE = {
     "finished": WRONG_STATE,
+    **dict.fromkeys(("is_running", "is_paused", "is_stopped", "is_failed", "is_finished"), WRONG_STATE),
     "not_running": WRONG_STATE,
     "already_running": WRONG_STATE,
     "paused": WRONG_STATE,

@@ -95,7 +95,7 @@ class Hosting:
 
         def ended(value: Any, error: BaseException | None) -> None:
             if error is None:  # now, for another unit of the same commit may have made a machine of that name
-                self._forget(machine)
+                self.gone(machine)
             if not removed.done():
                 removed.set_result(value) if error is None else removed.set_exception(error)
 
@@ -111,6 +111,7 @@ class Hosting:
         supervisor.timers.set(name, None)
         supervisor.queue.forget(machine)
         supervisor.restarts.forget(name)
+        self._linked.forget(machine)
         supervisor.working.cancel_all(machine)
         self._pauses.pop(name, None)
 
@@ -178,10 +179,12 @@ class Hosting:
             How many machines there are. One that cannot be restored is shown as failed, and says why.
         """
         supervisor = self._supervisor
+        broken: set[str] = set()
         for row in await supervisor.store.machines():
             try:
                 await self._restore(row)
             except SmdError as error:
+                broken.add(row.name)
                 _log.error("cannot restore machine", machine=row.name, why=error.message)
                 empty = Statechart(State("", COMPOUND), hash=row.chart, machine=row.name)
                 self._host(row._replace(status="failed", error=error.message, health="Critical"), empty, None)
@@ -198,7 +201,8 @@ class Hosting:
             machine.wake = machine.watches()
             machine.go_on()
             supervisor.restarts.ended(machine)
-            self._linked.follow(machine, at_start=True)
+            if machine.name not in broken:
+                self._linked.follow(machine, at_start=True)
         supervisor.uptime.begin()
         return len(supervisor.machines)
 
@@ -310,6 +314,8 @@ class Hosting:
             await self._supervisor.fresh(machine)
         except (StoreError, BusyError):
             self.later(SELDOM, lambda: self.begin(machine))
+        except (ConflictError, NotFoundError) as error:
+            _log.info("not begun anew", machine=machine.name, why=error.message)
 
     def gone(self, machine: Machine) -> None:
         """The machine's row is no longer there: forget it, and tell those whose events or questions wait."""

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import structlog
 
+from smd.runtime.control import is_control
 from smd.statechart.event import HIGH, LOW, NORMAL, Event
 
 _log = structlog.get_logger("smd.machine")
@@ -150,6 +151,10 @@ class Inbox:
     def drop_timers(self) -> None:
         """Forget events of timers."""
         self._take_if(lambda item: item.event.timer != "")
+
+    def drop_pending(self) -> None:
+        """Forget rows of the store but for control events: they are read again when the machine runs."""
+        self._take_if(lambda item: item.seq is not None and not is_control(item.event))
 
     def take_newcomers(self) -> list[Item]:
         """See `is_newcomer`."""

@@ -25,6 +25,11 @@ class Linked:
         if row.linked and row.parent:
             self._children.setdefault(row.parent, set()).add(row.name)
 
+    def forget(self, machine: Machine) -> None:
+        """A machine is gone."""
+        self._children.pop(machine.name, None)
+        self._children.get(machine.parent or "", set()).discard(machine.name)
+
     def follow(self, parent: Machine, *, at_start: bool = False) -> None:
         """Stop the children of a machine that runs no more.
 

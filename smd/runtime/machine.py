@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from smd.errors import BusyError
+from smd.jobs import Job
 from smd.runtime import control, mishaps
 from smd.runtime.answers import Answer
 from smd.runtime.inbox import LIMIT, Inbox, Item, Reply, tell
@@ -40,6 +41,7 @@ class Machine:
         snapshot, status, life, version, health, error: as of the last commit.
         running: working actions whose outcome has not been consumed, by (key, attempt).
         wake: something that a waiting action watches may have changed.
+        woken: jobs for which it was woken.
         queue_mark: the queue's change counter when the store was last asked.
         behind: newcomers that wait until rows of the store have been read, so as not to overtake them.
         missed: a row was delivered while rows were being read.
@@ -50,7 +52,7 @@ class Machine:
     __slots__ = ("behind", "chart", "ending", "error", "firing", "health", "inbox", "last_event", "life", "linked",
                  "loading", "missed", "name", "origin", "parent", "parked", "queue_mark", "restarts", "running",
                  "settled_waiters", "since", "snapshot", "status", "submitted", "supervisor", "troubles", "turn",
-                 "version", "wake", "work_folder")  # fmt: skip
+                 "version", "wake", "woken", "work_folder")  # fmt: skip
 
     def __init__(self, supervisor: Supervisor, row: MachineRow, chart: Statechart, snapshot: Snapshot | None) -> None:
         self.supervisor = supervisor
@@ -75,6 +77,7 @@ class Machine:
         self.ending: set[asyncio.Task[Any]] = set()
         self.settled_waiters: list[asyncio.Future[None]] = []
         self.wake = False
+        self.woken: tuple[Job, ...] = ()
         self.submitted = False
         self.loading = False
         self.queue_mark = 0
@@ -94,8 +97,6 @@ class Machine:
         Raises:
             BusyError: the inbox is full (only for events with a sender that can wait).
         """
-        if reply is not None and self.supervisor.closing:
-            raise BusyError(f"cannot take '{event.type}': the daemon is stopping", hint="send it again once it is back")
         if reply is not None and self.room(limit) <= 0:
             raise BusyError(
                 f"cannot take '{event.type}': {len(self.inbox)} events wait for '{self.name}'",
@@ -110,6 +111,10 @@ class Machine:
 
     def post_all(self, items: Sequence[Item]) -> None:
         """Put events of senders in the inbox, in their order; there must be room for them."""
+        if self.supervisor.closing:
+            for item in items:
+                tell(item, BusyError(f"cannot take '{item.event.type}': the daemon is stopping", hint="send it again"))
+            return
         if self.held_back():
             self.behind.extend(item for item in items if item.event.priority)
             items = [item for item in items if not item.event.priority]
@@ -130,7 +135,9 @@ class Machine:
 
     def deliver(self, seq: int, event: Event) -> None:
         """A pending row of the store is for this machine."""
-        if self.loading:
+        if self.status != "running":
+            self.inbox.put(Item(event, seq))  # a control event, for nothing else is delivered then
+        elif self.loading:
             self.missed = True
         elif self.inbox.overflow or len(self.inbox) >= LIMIT:
             self.inbox.overflow = True
@@ -144,8 +151,9 @@ class Machine:
         self.ready()
 
     def ready(self) -> None:
-        """Submit a turn unless one is under way."""
-        if not self.submitted and not self.supervisor.closing:
+        """Submit a turn unless one is under way, or the machine was removed."""
+        supervisor = self.supervisor
+        if not self.submitted and not supervisor.closing and supervisor.machines.get(self.name) is self:
             self.submit(Turn(self))
 
     def submit(self, turn: Turn) -> None:
@@ -194,19 +202,23 @@ class Machine:
             _log.exception("cannot report a commit", machine=self.name)
         finally:
             self.align(before, resumed=resumed)
-            if turn.wakes and not result.took_job() and self.supervisor.queue.places(self) != watched:
-                self.supervisor.queue.released()  # whoever waits for what this one was woken for
+            if watched is not None:
+                self.supervisor.queue.pass_on(self, result.taken_jobs(), watched)
             self.go_on()
 
     def _begin_anew(self, result: Result, *, came_up: bool) -> None:
         """Timer events under way are dropped: what is armed fires again, an earlier life's never.
 
-        Events that came while the machine was coming up wait behind those that were put by in the store before.
+        Rows that were read are read again when the machine runs, for some of them a turn may have left where they
+        are. Events that came while it was coming up wait behind those that were put by in the store before.
         """
         self.firing = frozenset()
         self.inbox.drop_timers()
+        if self.status != "running":
+            self.inbox.drop_pending()
         if came_up:
-            self.behind = [*result.later, *self.inbox.take_newcomers(), *self.behind]
+            self.behind = [*self.inbox.take_newcomers(), *self.behind]
+        self.behind = [*result.later, *self.behind]
 
     def _reply(self, turn: Turn, result: Result) -> None:
         for item, told in result.told:
@@ -303,6 +315,6 @@ class Machine:
         """A line for the machine's log; callable from any thread."""
         self.supervisor.log(self.name, level, message)
 
-    def output(self, stream: str, data: bytes) -> None:
-        """Output of a command, as it arrives."""
-        self.supervisor.logs.output(self.name, stream, data)
+    def output(self, key: str, stream: str, data: bytes) -> None:
+        """Output of the command of an action key, as it arrives."""
+        self.supervisor.logs.output(self.name, key, stream, data)

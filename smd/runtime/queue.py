@@ -6,7 +6,7 @@ began, so that what happened between its empty look and its registration here is
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from smd.errors import SmdError
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 K = TypeVar("K")
 AnyJob = tuple[str | None, str | None]
+Places = tuple[list[AnyJob], list[str]]
+"""Kinds of jobs, and ids of jobs whose end is waited for."""
 
 
 class Queue:
@@ -29,7 +31,7 @@ class Queue:
         self.changes = 0
         self._takers: dict[AnyJob, dict[str, Machine]] = {}
         self._trackers: dict[str, dict[str, Machine]] = {}
-        self._places: dict[str, tuple[list[AnyJob], list[str]]] = {}
+        self._places: dict[str, Places] = {}
         self._watchers: dict[str, Machine] = {}
 
     def watch(self, machine: Machine) -> None:
@@ -67,7 +69,7 @@ class Queue:
         for job_id in tracked:
             self._trackers.setdefault(job_id, {})[machine.name] = machine
 
-    def places(self, machine: Machine) -> tuple[list[AnyJob], list[str]]:
+    def places(self, machine: Machine) -> Places:
         """What a machine waits for: kinds of jobs, and the ends of jobs."""
         return self._places.get(machine.name, ([], []))
 
@@ -110,8 +112,25 @@ class Queue:
             fits = job_type in {None, job.job_type} and (machine_types is None or machine_type in machine_types)
             free = next((m for m in waiting.values() if not (m.wake or m.submitted)), None) if fits else None
             if free is not None:
+                free.woken = (*free.woken, job)
                 free.nudge()
                 return
+
+    def pass_on(self, machine: Machine, taken: Collection[str], watched: Places) -> None:
+        """A machine has had its turn after a wake-up: wake others for jobs it was woken for and did not look for.
+
+        One that took nothing and waits for what it `watched` has looked in vain: the jobs are gone.
+        """
+        woken, machine.woken = machine.woken, ()
+        moved = self.places(machine) != watched
+        if not moved and not taken:
+            return
+        if moved and not woken:
+            self.released()
+        for job in woken:
+            if job.job_id not in taken:
+                self.changes += 1
+                self._wake_taker(job)
 
     def takes(self, machines: Iterable[Machine], job_type: str, machine_type: str | None) -> bool:
         """Does any chart take jobs of this type?"""

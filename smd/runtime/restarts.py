@@ -57,7 +57,8 @@ class Restarts:
         supervisor = self._supervisor
         if supervisor.machines.get(machine.name) is not machine:
             return
-        machine.restarts += 1
+        if machine.status in {"failed", "finished"}:
+            machine.restarts += 1
         if machine.status == "failed" and machine.snapshot is not None:
             machine.post(Event(control.RESUME, {}, source="supervisor", priority=HIGH))
         elif machine.status in {"failed", "finished"}:

@@ -92,9 +92,9 @@ class Result:
         self.asked = False
         self.cleared: frozenset[int] = frozenset()
 
-    def took_job(self) -> bool:
-        """A job was claimed."""
-        return any(status == JobStatus.RUNNING for status, _ in self.jobs)
+    def taken_jobs(self) -> set[str]:
+        """Ids of the jobs that were claimed."""
+        return {job.job_id for status, job in self.jobs if status == JobStatus.RUNNING}
 
     @property
     def label(self) -> str:
