@@ -193,7 +193,7 @@ class Machine:
                 self.since = result.consumed[-1].now
         self.parked.extend(result.parked)
         if resumed or self.status != "running":
-            self._begin_anew(result, came_up=old_status != "running" and self.status == "running")
+            self._sort_waiting(result, came_up=old_status != "running" and self.status == "running")
         watched = self.supervisor.queue.places(self) if turn.wakes else None
         try:
             self._reply(turn, result)
@@ -206,7 +206,7 @@ class Machine:
                 self.supervisor.queue.pass_on(self, result.taken_jobs(), watched)
             self.go_on()
 
-    def _begin_anew(self, result: Result, *, came_up: bool) -> None:
+    def _sort_waiting(self, result: Result, *, came_up: bool) -> None:
         """Timer events under way are dropped: what is armed fires again, an earlier life's never.
 
         Rows that were read are read again when the machine runs, for some of them a turn may have left where they
