@@ -13,7 +13,8 @@ import os
 import socket
 import stat
 from collections.abc import Iterator, Mapping
-from typing import Any, BinaryIO, NamedTuple, NoReturn
+from io import BufferedReader
+from typing import Any, NamedTuple, NoReturn
 
 from smd import __version__
 from smd.errors import SmdError
@@ -24,6 +25,7 @@ CONNECT_TIMEOUT = 5.0
 REPLY_TIMEOUT = 30.0
 MAX_LINE = 65536
 MAX_HEADERS = 100
+NO_BODY = frozenset({204, 304})
 UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 Query = Mapping[str, object] | None
 Raw = tuple[str, bytes] | None
@@ -75,7 +77,7 @@ class Client:
         self.address = parse_host(host)
         self.timeout = timeout
         self._socket: socket.socket | None = None
-        self._bytes: BinaryIO | None = None
+        self._bytes: BufferedReader | None = None
 
     def __enter__(self) -> Client:
         return self
@@ -92,7 +94,7 @@ class Client:
         self._socket = self._bytes = None
 
     def request(self, method: str, path: str, *, query: Query = None, body: Any = None, raw: Raw = None) -> Any:
-        """Send one request, read its whole reply and parse it as JSON.
+        """Send one request, read its whole reply and parse it as JSON; None for a reply that has no body.
 
         Args:
             method: HTTP method.
@@ -107,7 +109,7 @@ class Client:
         content_type, data = raw or ("application/json", b"" if body is None else _dump(body))
         stream = self._send(self._head(method, path + _query(query), content_type, len(data)) + data)
         try:
-            status, headers = _read_head(stream)
+            status, headers = _read_head(stream, method)
             content = b"".join(_read_body(stream, headers))
         except OSError as error:
             self._lost(error)
@@ -118,7 +120,7 @@ class Client:
             self.close()
         if status >= 400:
             raise _reply_error(status, content)
-        return _load(content)
+        return None if method == "HEAD" or status in NO_BODY else _load(content)
 
     def get(self, path: str, **query: object) -> Any:
         """GET. Raises as `request`."""
@@ -144,7 +146,7 @@ class Client:
         finally:
             self.close()
 
-    def _send(self, data: bytes) -> BinaryIO:
+    def _send(self, data: bytes) -> BufferedReader:
         connected, stream = self._connection()
         try:
             connected.settimeout(self.timeout)
@@ -164,10 +166,9 @@ class Client:
             lines.append(f"Content-Length: {size}")
         return "\r\n".join([*lines, "", ""]).encode()
 
-    def _connection(self) -> tuple[socket.socket, BinaryIO]:
-        if self._socket is not None and _has_ended(self._socket):
+    def _connection(self) -> tuple[socket.socket, BufferedReader]:
+        if self._socket is None or self._bytes is None or _has_ended(self._socket, self._bytes):
             self.close()
-        if self._socket is None or self._bytes is None:
             self._socket = _connect(self.address)
             self._bytes = self._socket.makefile("rb")
         return self._socket, self._bytes
@@ -178,8 +179,7 @@ class Client:
         why = "no answer in time" if late else f"the connection broke ({error.strerror or error})"
         message = f"cannot finish the request to {self.address}: {why}"
         hint = "it may have been done all the same; look before you repeat it"
-        code = "timeout" if late else "connection_lost"
-        raise ClientError("connection", message, code=code, hint=hint) from error
+        raise ClientError("connection", message, code="timeout" if late else "connection_lost", hint=hint) from error
 
 
 def path(*parts: str) -> str:
@@ -278,19 +278,19 @@ def _connect(address: Address) -> socket.socket:
     return connection
 
 
-def _has_ended(connection: socket.socket) -> bool:
+def _has_ended(connection: socket.socket, stream: BufferedReader) -> bool:
     """True when an idle connection was closed by the server, or holds bytes nobody asked for."""
     connection.setblocking(False)  # undone by the time-out of the next request
     try:
-        connection.recv(1, socket.MSG_PEEK)
+        if not stream.peek(1):
+            connection.recv(1, socket.MSG_PEEK)
     except OSError as error:
         return not isinstance(error, BlockingIOError)
     return True
 
 
 def _quote(text: str) -> str:
-    encoded = text.encode("utf-8", "surrogateescape")
-    return "".join(chr(byte) if byte in UNRESERVED else f"%{byte:02X}" for byte in encoded)
+    return "".join(chr(b) if b in UNRESERVED else f"%{b:02X}" for b in text.encode("utf-8", "surrogateescape"))
 
 
 def _query(query: Query) -> str:
@@ -312,7 +312,17 @@ def _load(content: bytes) -> Any:
         raise _bad_reply(f"its body is not JSON ({error})") from error
 
 
-def _read_head(stream: BinaryIO) -> tuple[int, dict[str, str]]:
+def _read_head(stream: BufferedReader, method: str = "GET") -> tuple[int, dict[str, str]]:
+    """Status and headers of the answer itself: what precedes it (1xx) is skipped. Without a body its length is 0."""
+    for _ in range(MAX_HEADERS):
+        status, headers = _read_one_head(stream)
+        if status >= 200:
+            none = method == "HEAD" or status in NO_BODY
+            return status, {**headers, "transfer-encoding": "", "content-length": "0"} if none else headers
+    raise _bad_reply("it does not come to an answer")
+
+
+def _read_one_head(stream: BufferedReader) -> tuple[int, dict[str, str]]:
     version, _, rest = _line(stream).partition(" ")
     if not version.startswith("HTTP/1.") or not rest[:3].isdecimal():
         raise _bad_reply("it does not speak HTTP/1.1")
@@ -326,7 +336,7 @@ def _read_head(stream: BinaryIO) -> tuple[int, dict[str, str]]:
     raise _bad_reply("it sent too many headers")
 
 
-def _line(stream: BinaryIO) -> str:
+def _line(stream: BufferedReader) -> str:
     line = stream.readline(MAX_LINE)
     if len(line) == MAX_LINE:
         raise _bad_reply("it sent a line without end")
@@ -335,15 +345,15 @@ def _line(stream: BinaryIO) -> str:
     return line.rstrip(b"\r\n").decode("latin-1")
 
 
-def _read_body(stream: BinaryIO, headers: Mapping[str, str]) -> Iterator[bytes]:
+def _read_body(stream: BufferedReader, headers: Mapping[str, str]) -> Iterator[bytes]:
     if headers.get("transfer-encoding", "").lower() == "chunked":
         while size := _number(_line(stream).partition(";")[0], 16):
-            yield _exactly(stream, size)
+            yield from _exactly(stream, size)
             _line(stream)
         while _line(stream):
             continue
     elif "content-length" in headers:
-        yield _exactly(stream, _number(headers["content-length"], 10))
+        yield from _exactly(stream, _number(headers["content-length"], 10))
     else:
         yield from iter(lambda: stream.read(MAX_LINE), b"")
 
@@ -355,11 +365,13 @@ def _number(text: str, base: int) -> int:
         raise _bad_reply(f"'{text}' is not a length") from error
 
 
-def _exactly(stream: BinaryIO, size: int) -> bytes:
-    data = stream.read(size)
-    if len(data) < size:
-        raise ConnectionResetError("closed by the daemon")
-    return data
+def _exactly(stream: BufferedReader, size: int) -> Iterator[bytes]:
+    while size:
+        data = stream.read(min(size, MAX_LINE))  # whatever it claims, no more is asked of memory than came
+        if not data:
+            raise ConnectionResetError("closed by the daemon")
+        yield data
+        size -= len(data)
 
 
 def _lines(chunks: Iterator[bytes]) -> Iterator[str]:

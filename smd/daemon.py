@@ -14,12 +14,13 @@ import structlog
 
 from smd import actions
 from smd.actions.loader import CustomActions
-from smd.actions.processes import become_subreaper, end_marked, reap_orphans
+from smd.actions.processes import become_subreaper, end_marked, kill_ending, reap_orphans
 from smd.document import ANOTHER_NAME, Names, json_schema, machine_files
 from smd.errors import SettingsError, SmdError, StoreError
 from smd.http.access import Access
 from smd.http.app import Application
-from smd.http.datagram import ControlSocket, EventMirror, EventSocket, datagram_sockets
+from smd.http.datagram import ControlSocket, EventSocket, datagram_sockets
+from smd.http.mirror import EventMirror, Identity, check_mirror, identity
 from smd.http.server import Server, serve_unix
 from smd.runtime.charts import Charts
 from smd.runtime.clock import Clock, SystemClock
@@ -36,6 +37,12 @@ _log = structlog.get_logger("smd")
 
 STOP_SECONDS = 10.0
 """Each step of going down has at most this long."""
+
+KILL_AFTER = 7.0
+"""Seconds into going down at which actions are killed that still have time to end (`kill_after`): well before the
+step's deadline, for none may outlive the daemon."""
+
+KILL_AGAIN = 0.5
 
 
 REAP_AFTER = 1.0
@@ -84,6 +91,7 @@ class Daemon:
         self.supervisor: Supervisor
         self.server: Server
         self.control_sockets: list[ControlSocket] = []
+        self._own_sockets: set[Identity] = set()
 
     async def up(self) -> None:
         """Bring everything up in order; what fails takes down what was up.
@@ -182,22 +190,38 @@ class Daemon:
             self.store, clock=self.clock, charts=self.charts, logs=logs, work_folder=self.work_folder
         )
         actions.connect(self.custom, self.supervisor.bridge)
-        self._down.append(("machines", self.supervisor.close))
+        self._down.append(("machines", self._close_machines))
         self.supervisor.working.after(end_marked(f"{self.store.store_id}/", LAST_WORDS))
         await self.supervisor.hosting.recover()
 
+    async def _close_machines(self) -> None:
+        closing = asyncio.ensure_future(self.supervisor.close())
+        patience = KILL_AFTER
+        try:
+            while not (await asyncio.wait({closing}, timeout=patience))[0]:
+                kill_ending()  # again and again: an end may be followed by another, of what the first has not reached
+                patience = KILL_AGAIN
+            await closing
+        finally:
+            closing.cancel()
+
     def _reap_orphans(self) -> None:
-        """Collect adopted processes that died: once a moment after a child's end, and once more for the late ones."""
+        """Collect adopted processes that died: a moment after a child's end, and until none is left."""
         loop = asyncio.get_running_loop()
         due: list[asyncio.TimerHandle] = []
 
         def reap() -> None:
-            due.pop(0)
-            reap_orphans()
+            due.clear()
+            try:
+                left = reap_orphans() > 0
+            except OSError:  # for lack of descriptors
+                left = True
+            if left:
+                child_ended()
 
         def child_ended() -> None:
             if not due:
-                due.extend((loop.call_later(REAP_AFTER, reap), loop.call_later(2 * REAP_AFTER, reap)))
+                due.append(loop.call_later(REAP_AFTER, reap))
 
         loop.add_signal_handler(signal.SIGCHLD, child_ended)
         self._down.append(("orphans", _closing(lambda: loop.remove_signal_handler(signal.SIGCHLD))))
@@ -208,20 +232,22 @@ class Daemon:
         self._wanted.clear()
 
     async def _datagrams(self) -> None:
-        settings = self.settings
+        settings, folder = self.settings, self.settings.path("control_socket").parent
+        prefix = settings.control_prefix or folder / "statemachine-control"
+        names = self.supervisor.datagram_names() if settings.datagrams else ()
+        controls = datagram_sockets(str(prefix.absolute()), names)
+        events = EventSocket(folder / "statemachine-events.sock", self.supervisor.bus.publish)
         if settings.event_socket is not None:
-            mirror = EventMirror(settings.event_socket.absolute(), self.supervisor.bus)
+            if settings.datagrams:
+                check_mirror(settings.event_socket, [events.path, *controls.values()])
+            mirror = EventMirror(settings.event_socket.absolute(), self.supervisor.bus, self._own_sockets)
             mirror.open()
             self._down.append(("event mirror", mirror.close))
         if not settings.datagrams:
             return
-        prefix = settings.control_prefix or settings.path("control_socket").parent / "statemachine-control"
-        events = EventSocket(
-            settings.path("control_socket").parent / "statemachine-events.sock", self.supervisor.bus.publish
-        )
         self._open(events)
         self._down.append(("event socket", _closing(events.close)))
-        for name, path in datagram_sockets(str(prefix.absolute()), self.supervisor.datagram_names()).items():
+        for name, path in controls.items():
             socket = ControlSocket(path, name, self.supervisor.post)
             if self._open(socket):
                 self.control_sockets.append(socket)
@@ -234,6 +260,8 @@ class Daemon:
         except SmdError as error:
             _log.warning("no datagram socket", why=error.message, hint=error.hint)
             return False
+        if (found := identity(socket.path)) is not None:
+            self._own_sockets.add(found)
         return True
 
     async def _http(self) -> None:

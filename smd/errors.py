@@ -2,10 +2,13 @@
 
 The text always reads "cannot X: why". `code` is stable and goes over the wire; `hint` is the next step where
 there is one. Families say who is to blame: the chart's author, the sender of a request, the machine's own run,
-or the store.
+or the store. And what is kept of an error's words: `brief`.
 """
 
 from __future__ import annotations
+
+ERROR_LIMIT = 4096
+"""Bytes of an error's words that are kept; the machine's log has all of them."""
 
 
 class SmdError(Exception):
@@ -97,3 +100,22 @@ class SettingsError(SmdError):
     """A setting or the environment is wrong; the operator must change it."""
 
     code = "invalid_settings"
+
+
+def storable(text: str) -> str:
+    """The text as any store can keep it: half a character (a lone surrogate) is written as its escape."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
+
+
+def brief(text: str) -> str:
+    """An error's words as they are kept: storable; of more than ERROR_LIMIT bytes the head and the tail."""
+    text = storable(text)
+    if len(text) * 4 <= ERROR_LIMIT or len(data := text.encode()) <= ERROR_LIMIT:
+        return text
+    room = ERROR_LIMIT - len(_mark(len(data)))
+    head, tail = data[: (room + 1) // 2], data[-(room // 2) :]
+    return f"{head.decode(errors='ignore')}{_mark(len(data) - room)}{tail.decode(errors='ignore')}"
+
+
+def _mark(dropped: int) -> str:
+    return f" ... {dropped} bytes dropped ... "

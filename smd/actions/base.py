@@ -12,8 +12,7 @@ from collections.abc import Awaitable, Callable, Generator
 from pathlib import Path
 from typing import Any, Protocol
 
-from smd.actions.values import brief, storable
-from smd.errors import ActionError
+from smd.errors import ActionError, brief, storable
 from smd.statechart.event import Event, Hold, Outcome
 from smd.statechart.model import Action
 from smd.statechart.template import MISSING
@@ -133,7 +132,7 @@ class Call:
 
 
 def kept(error: str, log: Log) -> str:
-    """An error's words as an outcome may hold them (see `values.brief`); what that leaves out is in the log."""
+    """An error's words as an outcome may hold them (see `errors.brief`); what that leaves out is in the log."""
     whole = storable(error)
     words = brief(whole)
     if words != whole:

@@ -175,14 +175,21 @@ def _stored(call: Call, finished: Finished) -> tuple[tuple[Any, ...], ...]:
     key = call.params.get("store_as")
     if not key:
         return ()
-    text = finished.stdout.decode(errors="replace").removesuffix("\n")
+    text = finished.stdout.decode(errors="replace")
     parse = call.params.get("parse")
     if parse in {"json", "lines"} and finished.dropped[0]:
         size = finished.dropped[0] + PARSED_CAP
         raise ActionError(f"cannot parse the output: it has {size:,} bytes, more than {PARSED_CAP:,}")
     if parse == "json":
         return (("set", path_of(key), parse_json(text, key)),)
-    return (("set", path_of(key), text.splitlines() if parse == "lines" else text),)
+    return (("set", path_of(key), _lines(text) if parse == "lines" else text.removesuffix("\n")),)
+
+
+def _lines(text: str) -> list[str]:
+    """What programs mean by lines: each ends with a newline, perhaps with CR before it, and by nothing else."""
+    *whole, rest = text.split("\n")
+    lines = [line.removesuffix("\r") for line in whole]
+    return [*lines, rest] if rest else lines
 
 
 def _could_not(call: Call, shown: str, error: ActionError) -> Outcome:

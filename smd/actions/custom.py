@@ -15,8 +15,8 @@ from smd.actions.base_action import BaseAction
 from smd.actions.legacy_models import JobModel, serving
 from smd.actions.loader import CustomActions, LoadError
 from smd.actions.threads import OwnThread, abandoned_threads
-from smd.actions.values import brief, copied, patch, plain, storable
-from smd.errors import ActionError, ChartError, SmdError
+from smd.actions.values import copied, patch, plain
+from smd.errors import ActionError, ChartError, SmdError, brief, storable
 from smd.statechart.context import Change
 from smd.statechart.durations import parse_duration
 from smd.statechart.event import Outcome

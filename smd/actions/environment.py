@@ -72,9 +72,12 @@ def resolve_program(program: str, env: Mapping[str, str], cwd: str) -> str:
     if not Path(cwd).is_dir():
         raise ActionError(f"cannot run '{program}': there is no folder '{cwd}'", hint="create it, or change cwd:")
     where = str(Path(cwd, program)) if "/" in program else program
-    found = shutil.which(where, path=env.get("PATH", os.defpath))
+    folders = env.get("PATH", os.defpath)
+    if folders:
+        folders = os.pathsep.join(str(Path(cwd, each)) for each in folders.split(os.pathsep))
+    found = shutil.which(where, path=folders)
     if found is not None:
-        return str(Path(cwd, found))
+        return str(Path(found).absolute())
     if "/" not in program:
         raise ActionError(f"cannot run '{program}': no such program in PATH", hint="name it by its full path")
     why = "it is not executable" if Path(where).exists() else "no such file"

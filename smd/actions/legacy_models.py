@@ -120,16 +120,29 @@ class JobModel:
         return int(job.number)
 
     def get_next_job(self, job_type: str | None = None, machine_type: str | None = None) -> dict[str, Any] | None:
-        """Claim the next job; its row, or None."""
+        """Claim the next job; its row, or None.
+
+        Raises:
+            ActionError: there is no machine to hold it.
+        """
         return self._claim(job_type=job_type, machine_type=machine_type)
 
     def claim_job(self, job_id: str) -> bool:
-        """Claim one job; False when it is unknown or not pending."""
+        """Claim one job; False when it is unknown or not pending.
+
+        Raises:
+            ActionError: there is no machine to hold it.
+        """
         return self._claim(job_id=str(job_id)) is not None
 
     def _claim(self, **which: Any) -> dict[str, Any] | None:
+        machine = self._machine or _machine.get()
+        if not machine:
+            raise ActionError(
+                "cannot claim a job: no machine's action runs in this thread", hint='JobModel(context["machine_name"])'
+            )
         bridge = _ask()
-        job = bridge.call(ClaimJob(self._machine or _machine.get(), bridge.now(), **which))
+        job = bridge.call(ClaimJob(machine, bridge.now(), **which))
         return None if job is None else job_row(job)
 
     def get_pending_jobs(

@@ -10,15 +10,27 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import logging
 import os
+import signal
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 from smd.actions.capture import Capture
 from smd.actions.environment import limiting, resolve_program, spawn_error
-from smd.actions.trees import Process, Tree, become_subreaper, end_marked, read_process, reap_orphans, unbroken
+from smd.actions.trees import (
+    Process,
+    Tree,
+    awaited,
+    become_subreaper,
+    end_marked,
+    kill_ending,
+    read_process,
+    reap_orphans,
+    unbroken,
+)
 from smd.errors import ActionError
 
 CAP = 65536
@@ -28,6 +40,11 @@ OnOutput = Callable[[str, bytes], None]
 """(`stdout` or `stderr`, chunk)"""
 
 _STREAMS = {1: "stdout", 2: "stderr"}
+_CHUNK = 65536
+_UNKNOWN = 255
+"""Exit code of a program whose own is lost."""
+
+_log = logging.getLogger("smd.actions")
 
 
 class Finished(NamedTuple):
@@ -78,18 +95,14 @@ async def run_tree(
     Raises:
         ActionError: it could not be started.
     """
-    # A cancellation must not lose a child that is just being born, so its birth is a task of its own.
-    birth = asyncio.ensure_future(
-        _start(argv, {**env, "SMD_ACTION": mark}, str(cwd), stdin, limits or {}, on_output, cap)
-    )
+    child = _start(argv, {**env, "SMD_ACTION": mark}, str(cwd), stdin, limits or {}, on_output, cap)
     try:
-        return await _follow(await asyncio.shield(birth), mark, timeout, kill_after)
+        return await _follow(child, mark, timeout, kill_after)
     except asyncio.CancelledError:
-        await unbroken(_abort(birth, mark, kill_after))
+        await unbroken(_end(child, Tree(child.first, _is(mark)), kill_after))
         raise
     finally:
-        if birth.done() and birth.exception() is None:
-            birth.result().close()
+        child.close()
 
 
 async def _follow(child: _Child, mark: str, at_most: float | None, kill_after: float) -> Finished:
@@ -99,14 +112,8 @@ async def _follow(child: _Child, mark: str, at_most: float | None, kill_after: f
         await unbroken(_end(child, Tree(child.first, _is(mark)), kill_after))
     elif _group_exists(child.first.pid):
         await unbroken(_end(child, Tree(child.first, None), kill_after))
-    await child.drain()
+    child.drain()
     return child.finished(timed_out=timed_out)
-
-
-async def _abort(birth: asyncio.Future[_Child], mark: str, kill_after: float) -> None:
-    with contextlib.suppress(ActionError):  # nothing was started, so nothing is left
-        child = await birth
-        await _end(child, Tree(child.first, _is(mark)), kill_after)
 
 
 async def _end(child: _Child, tree: Tree, kill_after: float) -> None:
@@ -128,101 +135,167 @@ def _group_exists(group: int) -> bool:
     return True
 
 
-class _Child(asyncio.SubprocessProtocol):
-    """A running program and what it has written."""
+class _Child:
+    """A running program and what it has written.
 
-    def __init__(self, on_output: OnOutput | None, cap: int) -> None:
+    It is waited for through a pid file descriptor: no thread is needed, and no signal.
+    """
+
+    def __init__(
+        self, process: subprocess.Popen[bytes], stdin: bytes | None, on_output: OnOutput | None, cap: int
+    ) -> None:
         self._loop = asyncio.get_running_loop()
         self._started = self._loop.time()
         self.ended: asyncio.Future[None] = self._loop.create_future()
         self.first: Process
-        self._captures = {fd: Capture(cap) for fd in _STREAMS}
-        self._open = set(_STREAMS)
+        self._process = process
+        self._input = memoryview(stdin or b"")
+        self._captures = {number: Capture(cap) for number in _STREAMS}
+        self._pipes = {0: process.stdin, 1: process.stdout, 2: process.stderr}
         self._on_output = on_output
-        self._transport: asyncio.SubprocessTransport
+        self._pidfd = -1
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.SubprocessTransport", transport)
+    def watch(self) -> None:
+        """Wait for its output and its end from now on, and let it have its input.
 
-    def pipe_data_received(self, fd: int, data: bytes) -> None:
-        self._captures[fd].feed(data)
-        if self._on_output is not None:
-            self._on_output(_STREAMS[fd], data)
-
-    def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:  # noqa: ARG002 - a broken pipe is no matter
-        self._open.discard(fd)
-
-    def process_exited(self) -> None:
-        if not self.ended.done():
-            self.ended.set_result(None)
-
-    def born(self, stdin: bytes | None) -> None:
-        """Note who the first process is and let it have its input."""
-        pid = self._transport.get_pid()
-        assert pid is not None  # noqa: S101 - a started transport has one
+        Raises:
+            OSError: there are no descriptors; `destroy` it then.
+        """
+        pid = self._process.pid
+        self._pidfd = os.pidfd_open(pid)
         self.first = read_process(pid) or Process(pid, "X", os.getpid(), pid, pid, -1)
-        if stdin is not None:
-            pipe = cast("asyncio.WriteTransport", self._transport.get_pipe_transport(0))
-            pipe.write(stdin)
-            pipe.write_eof()
+        for number in self._pipes:
+            descriptor = self._descriptor(number)
+            if descriptor is None:
+                continue
+            os.set_blocking(descriptor, False)
+            if number:
+                self._loop.add_reader(descriptor, self._read, number, descriptor)
+            else:
+                self._loop.add_writer(descriptor, self._write, descriptor)
+        self._loop.add_reader(self._pidfd, self._reap)
+        awaited.add(pid)
 
-    async def drain(self) -> None:
+    def _descriptor(self, number: int) -> int | None:
+        pipe = self._pipes[number]
+        return None if pipe is None else pipe.fileno()
+
+    def _let_go(self, number: int) -> None:
+        pipe, self._pipes[number] = self._pipes[number], None
+        if pipe is not None:
+            self._loop.remove_reader(pipe.fileno())
+            self._loop.remove_writer(pipe.fileno())
+            pipe.close()
+
+    def _read(self, number: int, descriptor: int) -> None:
+        with contextlib.suppress(BlockingIOError):
+            data = os.read(descriptor, _CHUNK)
+            if data:
+                self._take(number, data)
+            else:
+                self._let_go(number)
+
+    def _take(self, number: int, data: bytes) -> None:
+        self._captures[number].feed(data)
+        if self._on_output is not None:
+            self._on_output(_STREAMS[number], data)
+
+    def _write(self, descriptor: int) -> None:
+        try:
+            self._input = self._input[os.write(descriptor, self._input[:_CHUNK]) :]
+        except BlockingIOError:
+            return
+        except BrokenPipeError:
+            self._input = self._input[:0]  # nobody reads it, which is no error
+        if not self._input:
+            self._let_go(0)
+
+    def _reap(self) -> None:
+        pid = self._process.pid
+        try:
+            ended, status = os.waitpid(pid, os.WNOHANG)
+        except ChildProcessError:
+            _log.warning("cannot tell how process %d ended: somebody else in the daemon has waited for it", pid)
+            ended, code = pid, _UNKNOWN
+        else:
+            code = os.waitstatus_to_exitcode(status)
+        if not ended:
+            return
+        self._loop.remove_reader(self._pidfd)
+        awaited.discard(pid)
+        self._process.returncode = code
+        self.ended.set_result(None)
+
+    def drain(self) -> None:
         """Take what the pipes still hold without waiting for their end, which others may keep from coming."""
-        pipes = {fd: cast("asyncio.ReadTransport", self._transport.get_pipe_transport(fd)) for fd in self._open}
-        for pipe in pipes.values():
-            pipe.pause_reading()
-        await asyncio.sleep(0)  # what was read already is delivered first
-        for fd, pipe in pipes.items():
-            file = pipe.get_extra_info("pipe")
-            if not file.closed:
-                self._read_rest(fd, file.fileno())
+        for number in _STREAMS:
+            descriptor = self._descriptor(number)
+            if descriptor is not None:
+                self._loop.remove_reader(descriptor)
+                self._read_rest(number, descriptor)
 
-    def _read_rest(self, fd: int, descriptor: int) -> None:
+    def _read_rest(self, number: int, descriptor: int) -> None:
         room = fcntl.fcntl(descriptor, fcntl.F_GETPIPE_SZ)  # what comes later than a full pipe is not the program's
         with contextlib.suppress(BlockingIOError):
             while room > 0 and (data := os.read(descriptor, room)):
-                self.pipe_data_received(fd, data)
+                self._take(number, data)
                 room -= len(data)
 
     def close(self) -> None:
         """Let go of the pipes; input nobody read is dropped."""
-        stdin = cast("asyncio.WriteTransport | None", self._transport.get_pipe_transport(0))
-        if stdin is not None and stdin.get_write_buffer_size():
-            stdin.abort()
-        self._transport.close()
+        for number in self._pipes:
+            self._let_go(number)
+        if self._pidfd >= 0:
+            self._loop.remove_reader(self._pidfd)
+            os.close(self._pidfd)
+            self._pidfd = -1
+
+    def destroy(self) -> None:
+        """It was started, but cannot be waited for: end it before it does more."""
+        self.close()
+        try:
+            os.killpg(self._process.pid, signal.SIGKILL)
+        except PermissionError:  # it has become another user's already; adopted dead are reaped
+            _log.warning("cannot end process %d: not permitted", self._process.pid)
+        else:
+            self._process.wait()
 
     def finished(self, *, timed_out: bool) -> Finished:
         out, err = self._captures[1], self._captures[2]
         duration = self._loop.time() - self._started
-        code = self._transport.get_returncode()
-        assert code is not None  # noqa: S101 - `ended` came first
+        code = self._process.returncode
         return Finished(code, out.value(), err.value(), timed_out, duration, (out.dropped, err.dropped))
 
 
-async def _start(
+def _start(
     argv: Sequence[str], env: Mapping[str, str], cwd: str, stdin: bytes | None, limits: Mapping[str, Any],
     on_output: OnOutput | None, cap: int,
 ) -> _Child:  # fmt: skip
     program = resolve_program(argv[0], env, cwd)
     wrapper = limiting(limits)
     try:
-        _, child = await asyncio.get_running_loop().subprocess_exec(
-            lambda: _Child(on_output, cap),
-            *([*wrapper, program, *argv[1:]] if wrapper else argv),
+        process = subprocess.Popen(
+            [*wrapper, program, *argv[1:]] if wrapper else argv,
             executable=wrapper[0] if wrapper else program,
             stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
+            bufsize=0,
             cwd=cwd,
             env=dict(env),
             start_new_session=True,
         )
+        child = _Child(process, stdin, on_output, cap)
+        try:
+            child.watch()
+        except BaseException:
+            child.destroy()
+            raise
     except OSError as error:
         raise spawn_error(argv[0], cwd, error) from error
     except ValueError as error:
         raise ActionError(f"cannot run '{argv[0]}': {error}") from error
-    child.born(stdin)
     return child
 
 
-__all__ = ["CAP", "Finished", "become_subreaper", "end_marked", "reap_orphans", "run_tree"]
+__all__ = ["CAP", "Finished", "become_subreaper", "end_marked", "kill_ending", "reap_orphans", "run_tree"]

@@ -7,24 +7,59 @@ import contextlib
 import contextvars
 import queue
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import Future
 from functools import partial
 from types import CoroutineType
-from typing import Any, ClassVar, Generic, TypeVar, TypeVarTuple, Unpack
+from typing import Any, ClassVar, Generic, TypeVar
+
+from smd.actions.loops import Loop
 
 T = TypeVar("T")
-Ts = TypeVarTuple("Ts")
 
 MOST_IDLE = 16
 """Threads kept for the next action, about."""
 
 _abandoned: dict[str, int] = {}
+_closing: dict[str, set[Future[None]]] = {}
+"""The ends of threads that close their loop, by the machine whose action left something in it."""
 _counting = threading.Lock()
 
 
 def abandoned_threads(machine: str) -> int:
     """How many threads of this machine's actions still run although nobody waits for them."""
-    return _abandoned.get(machine, 0)
+    return _abandoned.get(machine, 0) + len(_closing.get(machine, ()))
+
+
+async def fewer_abandoned(machine: str, most: int, grace: float) -> bool:
+    """Whether fewer than `most` are, once those that only end what an action left have had `grace` s for it."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(grace):
+            while abandoned_threads(machine) >= most and (ends := _ends(machine)):
+                await asyncio.wait([asyncio.wrap_future(end) for end in ends], return_when=asyncio.FIRST_COMPLETED)
+    return abandoned_threads(machine) < most
+
+
+def _ends(machine: str) -> tuple[Future[None], ...]:
+    with _counting:
+        return tuple(_closing.get(machine, ()))
+
+
+@contextlib.contextmanager
+def _closes(machine: str) -> Iterator[None]:
+    """Within this block the thread counts as abandoned: what was left in its loop may refuse to end."""
+    end: Future[None] = Future()
+    end.set_running_or_notify_cancel()  # nobody who waits for it can cancel it
+    with _counting:
+        _closing.setdefault(machine, set()).add(end)
+    try:
+        yield
+    finally:
+        with _counting:
+            _closing[machine].discard(end)
+            if not _closing[machine]:
+                del _closing[machine]
+        end.set_result(None)
 
 
 def _nothing() -> None:
@@ -39,69 +74,6 @@ def _count(machine: str, more: int) -> None:
         del _abandoned[machine]
 
 
-class _Loop(asyncio.SelectorEventLoop):
-    """An event loop that knows whether it was given anything to do: looking for tasks costs more than most actions."""
-
-    busy = False
-    main: asyncio.Task[Any] | None = None
-    """What it runs for."""
-    _end: asyncio.Handle | None = None
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.lent: set[object] = set()
-        """What its executor still does: that cannot be ended, and takes places there."""
-
-    def call_soon(
-        self, callback: Callable[[Unpack[Ts]], object], *args: *Ts, context: contextvars.Context | None = None
-    ) -> asyncio.Handle:
-        """See asyncio. Every task begins with it, however it is made."""
-        self.busy = True
-        return super().call_soon(callback, *args, context=context)
-
-    def call_soon_threadsafe(
-        self, callback: Callable[[Unpack[Ts]], object], *args: *Ts, context: contextvars.Context | None = None
-    ) -> asyncio.Handle:
-        """See asyncio. What is left of an asynchronous generator ends with it."""
-        self.busy = True
-        return super().call_soon_threadsafe(callback, *args, context=context)
-
-    def run_in_executor(self, executor: Any, func: Callable[[Unpack[Ts]], T], *args: *Ts) -> asyncio.Future[T]:
-        """See asyncio."""
-        if executor is not None:
-            return super().run_in_executor(executor, func, *args)
-        lent = object()
-        self.lent.add(lent)
-
-        def called() -> T:
-            try:
-                return func(*args)
-            finally:
-                self.lent.discard(lent)
-
-        return super().run_in_executor(None, called)
-
-    def run_for(self, task: asyncio.Task[Any]) -> None:
-        """Run until `ended`, or until something else stops it."""
-        self.main = task
-        self.busy = False
-        try:
-            self.run_forever()
-        finally:
-            self.main = None
-            self.busy = self.busy or not task.done()
-            if self._end is not None:  # else it would stop the next
-                self._end.cancel()
-                self._end = None
-
-    def ended(self) -> None:
-        """Stop, once everything was called that was to be called before: a connection closes that way."""
-        if self.busy:
-            self._end = self.call_soon(self.stop)
-        else:
-            self.stop()
-
-
 class _Worker:
     """A daemon thread that does one piece of work at a time, with an event loop of its own where the work wants one.
 
@@ -110,12 +82,14 @@ class _Worker:
     on, or None when nobody wants it any more; then the thread ends.
     """
 
+    machine = ""
+    """Whose work it did last."""
     _idle: ClassVar[list[_Worker]] = []
 
     def __init__(self) -> None:
         self._work: queue.SimpleQueue[Callable[[_Worker], Callable[[], None] | None]] = queue.SimpleQueue()
         self._runner: asyncio.Runner | None = None
-        self._loop: _Loop | None = None
+        self._loop: Loop | None = None
         threading.Thread(target=self._serve, name="smd:action", daemon=True).start()
 
     @classmethod
@@ -161,9 +135,9 @@ class _Worker:
         finally:
             del error  # its traceback holds this frame
 
-    def _own_loop(self) -> _Loop:
+    def _own_loop(self) -> Loop:
         if self._loop is None or self._loop.is_closed():
-            self._loop = loop = _Loop()
+            self._loop = loop = Loop()
             self._runner = asyncio.Runner(loop_factory=lambda: loop)
             asyncio.set_event_loop(self._runner.get_loop())
         return self._loop
@@ -173,7 +147,8 @@ class _Worker:
             while self._next():
                 pass
         finally:
-            self._close_loop()
+            with _closes(self.machine):
+                self._close_loop()
 
     def _next(self) -> bool:
         """Do the next work; whether there may be more."""
@@ -181,20 +156,17 @@ class _Worker:
         if answer is None:
             return False
         if self._left():
-            answer()
-            self._close_loop()
+            with _closes(self.machine):  # first, for the answer may bring the machine's next action
+                answer()
+                self._close_loop()
             return self._keep()
         kept = self._keep()  # first, for the answer may bring the next work
         answer()
         return kept
 
     def _left(self) -> bool:
-        """The action left tasks in the loop, which end with it, or something in its executor."""
-        loop = self._loop
-        if loop is None or not loop.busy:
-            return False
-        loop.busy = False
-        return bool(loop.lent or asyncio.all_tasks(loop))
+        """The action left something in the loop, which ends with it."""
+        return self._loop is not None and self._loop.left()
 
     def _keep(self) -> bool:
         if len(self._idle) >= MOST_IDLE:
@@ -214,7 +186,7 @@ class OwnThread(Generic[T]):
 
     Args:
         machine: whose thread it is, for `abandoned_threads`.
-        work: called in the thread with this object.
+        work: called in the thread with this object, with no context variable set.
         told: called with its result, or None and what it raised, on the loop that made this object, unless `end`
             was called before.
     """
@@ -302,8 +274,9 @@ class OwnThread(Generic[T]):
         self._worker = worker
         if not self._begin():
             return _nothing
+        worker.machine = self._machine
         try:
-            result, error = self._work(self), None
+            result, error = contextvars.Context().run(self._work, self), None
         except BaseException as raised:  # noqa: BLE001 - it is the waiter's to judge
             result, error = None, raised
         with _counting:

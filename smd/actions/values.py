@@ -1,4 +1,4 @@
-"""Values on their way into the context: JSON, or an error that names the place. And texts fit to be stored."""
+"""Values on their way into the context: JSON, or an error that names the place."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ from smd.errors import ActionError
 from smd.statechart.context import Change, difference, same
 
 MAX_DEPTH = 100
-ERROR_LIMIT = 4096
-"""Bytes of an error's words that are kept; the machine's log has all of them."""
 _SMALLEST, _LARGEST = -(2**63), 2**64 - 1
 _SCALARS = frozenset((str, int, float, bool, type(None)))
 
@@ -71,25 +69,6 @@ def patch(before: Mapping[str, Any], after: Mapping[str, Any], without: Collecti
         key: value for key, value in before.items() if key in changed or (key not in after and key not in without)
     }
     return difference(touched, plain(changed, "")) if changed or touched else ()
-
-
-def storable(text: str) -> str:
-    """The text as any store can keep it: half a character (a lone surrogate) is written as its escape."""
-    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
-
-
-def brief(text: str) -> str:
-    """An error's words as they are kept: storable; of more than ERROR_LIMIT bytes the head and the tail."""
-    text = storable(text)
-    if len(text) * 4 <= ERROR_LIMIT or len(data := text.encode()) <= ERROR_LIMIT:
-        return text
-    room = ERROR_LIMIT - len(_mark(len(data)))
-    head, tail = data[: (room + 1) // 2], data[-(room // 2) :]
-    return f"{head.decode(errors='ignore')}{_mark(len(data) - room)}{tail.decode(errors='ignore')}"
-
-
-def _mark(dropped: int) -> str:
-    return f" ... {dropped} bytes dropped ... "
 
 
 def _refuse(place: str, why: str) -> NoReturn:

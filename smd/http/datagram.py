@@ -1,4 +1,4 @@
-"""The predecessor's datagram sockets: events for one machine, events for everybody, a mirror of what happens.
+"""The predecessor's datagram sockets: events for one machine, events for everybody.
 
 A sender of datagrams hears nothing, so the promises are weaker than over HTTP, and these: what was read is
 not dropped while its machine could take it; when it cannot, reading stops and the kernel's queue pushes back
@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import heapq
 import os
 import re
 import secrets
 import socket
 import time
-from collections import deque
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
@@ -23,10 +23,9 @@ from typing import Any
 
 import structlog
 
-from smd import codec
 from smd.errors import BusyError, RequestError, SmdError, StoreError
 from smd.http.bodies import event_type, read_json, word
-from smd.http.ports import Bus, Notice, Post
+from smd.http.ports import Post
 from smd.http.sockets import BoundSocket, bind_unix
 from smd.runtime.answers import Answer
 from smd.statechart.event import Event
@@ -157,7 +156,9 @@ class ControlSocket:
         post: the supervisor's.
         clock: seconds since the epoch.
 
-    `taken` counts events that the machine answered, `refused` those it can never take (finished, removed).
+    `taken` counts events that the machine answered, `refused` those it can never take (finished, removed). Events are
+    offered in the order of their arrival, also again: when one comes back, the next offer waits for the fate of all
+    that are under way.
     """
 
     def __init__(self, path: Path, machine: str, post: Post, *, clock: Callable[[], float] = time.time) -> None:
@@ -168,7 +169,8 @@ class ControlSocket:
         self._boot = secrets.token_hex(8)
         self._count = 0
         self._unanswered = 0
-        self._kept: deque[Event] = deque()
+        self._kept: list[tuple[int, Event]] = []
+        self._returned = False
         self._pause = _FIRST_PAUSE
         self._retry: asyncio.TimerHandle | None = None
         self._moved = asyncio.Event()
@@ -213,53 +215,59 @@ class ControlSocket:
         data = _object(datagram)
         kind = _text("unknown" if data.get("type") is None else data["type"], event_type, "type")
         job = data.get("job_id")
-        if isinstance(job, int):
+        if isinstance(job, int) and not isinstance(job, bool):
             job = str(job)
         job_id = None if job is None else _text(job, word, "job_id")
         self._count += 1
         payload = _payload(data.get("payload", {}), os.fspath(self.path))
         mark = f"datagram-{self._boot}-{self._count}"
-        self._kept.append(Event(kind, payload, mark, "datagram", job_id=job_id, sent_at=self._clock()))
+        event = Event(kind, payload, mark, "datagram", job_id=job_id, sent_at=self._clock())
+        heapq.heappush(self._kept, (self._count, event))
         return self._offer()
 
     def _offer(self) -> bool:
         """Offer what is kept, in order. True when nothing is left and more may be read."""
         while self._kept:
-            if self._unanswered >= _UNANSWERED:
+            if self._unanswered >= _UNANSWERED or self._must_wait():
                 return False
-            event = self._kept.popleft()
+            number, event = heapq.heappop(self._kept)
             self._unanswered += 1
             try:
-                self._post(self._machine, event, partial(self._answered, event), client=True)
+                self._post(self._machine, event, partial(self._answered, number, event), client=True)
             except SmdError as error:
                 self._unanswered -= 1
-                self._not_taken(event, error)
-                if self._kept and self._kept[0] is event:
+                if self._keep(number, event, error):
                     return False
         return self._unanswered < _UNANSWERED
 
-    def _answered(self, event: Event, outcome: Answer | SmdError) -> None:
+    def _must_wait(self) -> bool:
+        """Is it too early to offer again? What is still under way may come back, and arrived before the rest."""
+        self._returned = self._returned and self._unanswered > 0
+        return self._returned or self._retry is not None
+
+    def _answered(self, number: int, event: Event, outcome: Answer | SmdError) -> None:
         self._unanswered -= 1
         self._moved.set()
-        if isinstance(outcome, SmdError):
-            self._not_taken(event, outcome)
-        else:
+        if not isinstance(outcome, SmdError):
             self.taken += 1
             self._pause = _FIRST_PAUSE
-        if self._retry is None and self._offer():
+        elif self._keep(number, event, outcome):
+            self._returned = True
+        if self._offer():
             self._socket.resume()
 
-    def _not_taken(self, event: Event, error: SmdError) -> None:
-        """Keep it for later if there can be a later."""
+    def _keep(self, number: int, event: Event, error: SmdError) -> bool:
+        """Keep it at its place for later if there can be a later."""
         if not isinstance(error, BusyError | StoreError):
             self.refused += 1
             _log.warning("event refused", machine=self._machine, type=event.type, reason=error.message)
-            return
-        self._kept.appendleft(event)
+            return False
+        heapq.heappush(self._kept, (number, event))
         self._socket.pause()
         if self._retry is None and not (isinstance(error, BusyError) and self._unanswered):
             self._retry = asyncio.get_running_loop().call_later(self._pause, self._again)
             self._pause = min(2 * self._pause, _LONGEST_PAUSE)
+        return True
 
     def _again(self) -> None:
         self._retry = None
@@ -286,6 +294,11 @@ class EventSocket:
         self._clock = clock
 
     @property
+    def path(self) -> Path:
+        """Where it listens."""
+        return self._socket.path
+
+    @property
     def junk(self) -> int:
         """Datagrams that were no events."""
         return self._socket.junk
@@ -305,81 +318,3 @@ class EventSocket:
         payload = _payload(data.get("payload", {}), os.fspath(self._socket.path))
         self._publish(kind, machine, self._clock(), payload if isinstance(payload, dict) else {"payload": payload})
         return True
-
-
-_STAMPED = frozenset(
-    {"machine_registered", "state_change", "error", "machine_terminated", "job_started", "job_completed"}
-)
-_NAMED = frozenset({"machine_registered", "machine_terminated"})
-
-
-def wire_shape(notice: Notice) -> dict[str, Any]:
-    """A notice as the predecessor's machines wrote it: `machine_name`, `type`, `payload`."""
-    payload = dict(notice.data)
-    if notice.kind in _STAMPED:
-        payload.setdefault("timestamp", notice.at)
-    if notice.kind in _NAMED:
-        payload.setdefault("machine_name", notice.machine)
-    return {"machine_name": notice.machine, "type": notice.kind, "payload": payload}
-
-
-class EventMirror:
-    """Every notice of the bus, sent to another program's datagram socket. It never waits for that program.
-
-    `sent` and `dropped` count notices; a program that comes back is found at the next notice.
-    """
-
-    def __init__(self, path: Path, bus: Bus) -> None:
-        self._path = path
-        self._bus = bus
-        self._sock: socket.socket | None = None
-        self._task: asyncio.Task[None] | None = None
-        self.sent = 0
-        self.dropped = 0
-
-    def open(self) -> None:
-        """Begin to mirror what happens from now on."""
-        self._subscription = self._bus.subscribe()
-        self._task = asyncio.get_running_loop().create_task(self._run())
-
-    async def close(self) -> None:
-        """Stop."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-            self._subscription.close()
-            self._disconnect()
-            self._task = None
-
-    async def _run(self) -> None:
-        while True:
-            self._send(codec.dumps(wire_shape(await self._subscription.get())))
-
-    def _send(self, datagram: bytes) -> None:
-        """Once over the connection there is; once more over a new one, if the program was started anew."""
-        for fresh in (False, True):
-            try:
-                self._connected(fresh=fresh).send(datagram)
-            except (BlockingIOError, InterruptedError):
-                break
-            except OSError:
-                self._disconnect()
-            else:
-                self.sent += 1
-                return
-        self.dropped += 1
-
-    def _connected(self, *, fresh: bool) -> socket.socket:
-        if self._sock is None or fresh:
-            self._disconnect()
-            sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-            sock.setblocking(False)
-            self._sock = sock
-            sock.connect(os.fspath(self._path))
-        return self._sock
-
-    def _disconnect(self) -> None:
-        if self._sock is not None:
-            with contextlib.suppress(OSError):
-                self._sock.close()
-            self._sock = None

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from smd import codec
 from smd.actions import STORE
 from smd.actions.base import Call, Log, kept
 from smd.actions.machines import StartChild
-from smd.actions.values import brief
-from smd.errors import ActionError, SmdError, StoreError
+from smd.errors import ActionError, SmdError, StoreError, brief
 from smd.runtime import control
 from smd.runtime.charts import check_name
 from smd.statechart.event import HIGH, Event, Outcome
@@ -68,8 +68,8 @@ def call_for(
         machine=snapshot.machine, life=snapshot.life, state=record.state, key=key,
         full_key=f"{machine.supervisor.store_id}/{key}", attempt=record.attempt, action=action,
         params=params if isinstance(params, dict) else {}, context=snapshot.context, event=record.event, lookup=look,
-        held=snapshot.held, now=now, work_folder=machine.work_folder, log=machine.log, output=machine.output,
-        region=chart.states[record.state].region, flat=chart.flat,
+        held=snapshot.held, now=now, work_folder=machine.work_folder, log=machine.log,
+        output=partial(machine.output, key), region=chart.states[record.state].region, flat=chart.flat,
     )  # fmt: skip
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 from smd import codec
-from smd.errors import RequestError
+from smd.errors import ActionError, RequestError
 from smd.jobs import Job
 from smd.runtime.units import ask_one
 from smd.statechart.event import Event
@@ -17,7 +18,10 @@ if TYPE_CHECKING:
 
 
 class Bridge:
-    """See `smd.actions.legacy_models.Bridge`. Never called on the loop's own thread."""
+    """See `smd.actions.legacy_models.Bridge`.
+
+    On the loop's own thread, where a user's `__del__` may run, whatever waits raises ActionError.
+    """
 
     def __init__(self, supervisor: Supervisor) -> None:
         self._supervisor = supervisor
@@ -52,6 +56,10 @@ class Bridge:
         return self._supervisor.clock.now()
 
     def _wait(self, coroutine: Any) -> Any:
+        with contextlib.suppress(RuntimeError):  # no loop runs in this thread
+            if asyncio.get_running_loop() is self._supervisor.loop:
+                coroutine.close()
+                raise ActionError("cannot ask the daemon from its own event loop: it would wait for itself")
         return asyncio.run_coroutine_threadsafe(coroutine, self._supervisor.loop).result()
 
     async def _call(self, operation: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
@@ -53,7 +54,7 @@ class MachineLogs:
         self._files: OrderedDict[str, IO[bytes]] = OrderedDict()
         self._sizes: dict[str, int] = {}
         self._tails: dict[str, deque[str]] = {}
-        self._rests: dict[tuple[str, str], bytes] = {}
+        self._rests: dict[tuple[str, str, str], bytes] = {}
         self.listener: Callable[[str, bytes], None] | None = None
         self._lock = threading.Lock()
 
@@ -68,24 +69,24 @@ class MachineLogs:
         if told:
             self._append(machine, "".join(told).encode("utf-8", "backslashreplace"))
 
-    def output(self, machine: str, stream: str, data: bytes) -> None:
-        """Raw output of a command, as it arrives; a line is written once it is whole."""
-        *whole, rest = (self._rests.pop((machine, stream), b"") + data).split(b"\n")
+    def output(self, machine: str, key: str, stream: str, data: bytes) -> None:
+        """Raw output of a command, as it arrives; a line is written once it is whole. `key` tells commands apart."""
+        *whole, rest = (self._rests.pop((machine, key, stream), b"") + data).split(b"\n")
         if len(rest) >= LONGEST_LINE:
             whole.append(rest)
         elif rest:
-            self._rests[machine, stream] = rest
+            self._rests[machine, key, stream] = rest
         mark = b"    | " if stream == "stdout" else b"    ! "
         if whole:
             self._append(machine, b"".join([mark + line + b"\n" for line in whole]))
 
-    def end_output(self, machine: str) -> None:
+    def end_output(self, machine: str, key: str) -> None:
         """The command is over: write what stands in an unfinished last line."""
         if not self._rests:
             return
         for stream in ("stdout", "stderr"):
-            if (machine, stream) in self._rests:
-                self.output(machine, stream, b"\n")
+            if (machine, key, stream) in self._rests:
+                self.output(machine, key, stream, b"\n")
 
     def _append(self, machine: str, data: bytes) -> None:
         self._to_file(machine, data)
@@ -96,7 +97,7 @@ class MachineLogs:
         with self._lock:
             if self._folder is None:
                 tail = self._tails.setdefault(machine, deque(maxlen=1000))
-                tail.extend(data.decode("utf-8", "replace").splitlines())
+                tail.extend(data.decode("utf-8", "replace").removesuffix("\n").split("\n"))
                 return
             file = self._file(machine)
             file.write(data)
@@ -123,7 +124,8 @@ class MachineLogs:
         self._files.pop(machine).close()
         del self._sizes[machine]
         path = self._path(machine)
-        path.replace(path.with_suffix(".log.1"))
+        with contextlib.suppress(FileNotFoundError):  # someone has removed it; the next line makes another
+            path.replace(path.with_suffix(".log.1"))
 
     def tail(self, machine: str, lines: int) -> list[str]:
         """The last lines, oldest first."""

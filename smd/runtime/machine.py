@@ -188,7 +188,7 @@ class Machine:
         if result.consumed:
             self.last_event = result.consumed[-1].event.type
             if result.snapshot is not None and (
-                before is None or before.configuration is not result.snapshot.configuration
+                before is None or before.configuration != result.snapshot.configuration
             ):
                 self.since = result.consumed[-1].now
         self.parked.extend(result.parked)

@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from smd import codec
-from smd.actions.values import brief, storable
-from smd.errors import MachineError, OutcomeUnknownError, SmdError, StoreError
+from smd.errors import MachineError, OutcomeUnknownError, SmdError, StoreError, brief, storable
 from smd.runtime.inbox import Item, tell
 from smd.runtime.turn import Again, Turn
 from smd.statechart.event import Event

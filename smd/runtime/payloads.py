@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from functools import lru_cache
 from typing import Any
 
 from smd.errors import RequestError
+from smd.statechart.cel_syntax import pattern
 from smd.statechart.model import Statechart
 
 Validators = dict[str, Any]
@@ -41,6 +44,30 @@ def check_payload(chart: Statechart, event_type: str, payload: Any, validators: 
 
 
 def _validator(schema: Any) -> Any:
-    from jsonschema import Draft202012Validator  # noqa: PLC0415 - half of charts never need it, and it is large
+    from jsonschema import Draft202012Validator, validators  # noqa: PLC0415 - not all charts need it, and it is large
 
-    return Draft202012Validator(schema)
+    extend: Callable[..., Any] = validators.extend
+    rules = Draft202012Validator.VALIDATORS
+    bounded = {word: _bounded(rules[word]) for word in ("pattern", "patternProperties", "additionalProperties")}
+    return extend(Draft202012Validator, bounded)(schema)
+
+
+def _bounded(rule: Callable[..., Any]) -> Callable[..., Iterator[Any]]:
+    """The rule, after texts too long for its patterns were refused: a sender could hold up the daemon with them."""
+    from jsonschema import ValidationError  # noqa: PLC0415
+
+    def check(validator: Any, value: Any, instance: Any, schema: Any) -> Iterator[Any]:
+        patterns = [value] if isinstance(value, str) else schema.get("patternProperties", ())
+        texts = [instance] if isinstance(instance, str) else instance if isinstance(instance, dict) else ()
+        longest = min(map(_longest, patterns), default=0)
+        if patterns and any(len(text) > longest for text in texts):
+            yield ValidationError(f"is too long: with this pattern at most {longest} characters are read")
+        else:
+            yield from rule(validator, value, instance, schema) or ()
+
+    return check
+
+
+@lru_cache(maxsize=256)
+def _longest(text: str) -> int:
+    return pattern(text)[1]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from smd.actions.values import brief
+from smd.errors import brief
 from smd.statechart.effects import CONTROL, FAILED, Log, Warn
 from smd.statechart.event import Event, Outcome
 from smd.statechart.step import Step

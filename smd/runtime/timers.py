@@ -9,13 +9,18 @@ import heapq
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 
+import structlog
+
 from smd.runtime.clock import Clock, Handle
+
+_log = structlog.get_logger("smd.timers")
 
 
 class Timers:
     """Calls `fire(machine)` once its deadline has come. Setting a new deadline replaces the old one.
 
-    Deadlines that have come at the same time fire within one `together()`.
+    Deadlines that have come at the same time fire within one `together()`. A `fire` that raises is logged, and keeps no
+    other machine's deadline from being met.
     """
 
     def __init__(
@@ -68,11 +73,18 @@ class Timers:
 
     def _ring(self) -> None:
         self._handle = None
-        now = self._clock.now()
-        with self._together():
-            while self._heap and self._heap[0][0] <= now:
-                due, machine = heapq.heappop(self._heap)
-                if self._due.get(machine) == due:
-                    del self._due[machine]
+        try:
+            with self._together():
+                self._fire_due(self._clock.now())
+        finally:
+            self._arm()
+
+    def _fire_due(self, now: float) -> None:
+        while self._heap and self._heap[0][0] <= now:
+            due, machine = heapq.heappop(self._heap)
+            if self._due.get(machine) == due:
+                del self._due[machine]
+                try:
                     self._fire(machine)
-        self._arm()
+                except Exception:  # noqa: BLE001 - one machine's trouble is not the others'
+                    _log.exception("cannot fire a timer", machine=machine)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any
 
 from smd import codec
-from smd.errors import ConflictError, MachineError, SmdError
+from smd.errors import ConflictError, MachineError, SmdError, brief
 from smd.runtime import control
 from smd.runtime.answers import Answer, lifecycle_of, nearest_events
 from smd.runtime.asking import ask
@@ -267,6 +267,7 @@ class Turn:
             Again: the unit has changed the store on the machine's behalf, which must not stay.
         """
         result = self.result
+        error = MachineError(brief(error.message), code=error.code, hint=brief(error.hint))
         if result.asked:
             raise Again(error)
         result.status, result.health, result.error = "failed", "Critical", error.message

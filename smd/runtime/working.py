@@ -18,7 +18,7 @@ import structlog
 from smd.actions import WORKING as FAMILIES
 from smd.actions.base import Call
 from smd.actions.custom import GRACE, abandoned_threads, begin_custom, perform_custom
-from smd.actions.threads import OwnThread
+from smd.actions.threads import OwnThread, fewer_abandoned
 from smd.errors import SmdError
 from smd.runtime import control
 from smd.runtime.asking import call_for, refused
@@ -128,12 +128,17 @@ class Working:
         if self._before is not None and not self._before.done():
             await asyncio.wait({self._before})
         await self.gone(machine)
-        if call.action.custom and abandoned_threads(machine.name) >= ABANDONED:
+        if call.action.custom and not await fewer_abandoned(machine.name, ABANDONED, GRACE):
             why = f"{ABANDONED} blocked threads of Python actions were abandoned; '{call.action.type}' is not run"
             machine.post(Event(control.FAIL, {"error": why}, source="supervisor", priority=HIGH))
             return
         self._tell_started(machine, call)
-        self._ended(machine, call, await self._perform(call))
+        try:
+            outcome = await self._perform(call)
+        except asyncio.CancelledError:
+            self._supervisor.logs.end_output(machine.name, call.key)
+            raise
+        self._ended(machine, call, outcome)
 
     def _tell_started(self, machine: Machine, call: Call) -> None:
         if self._supervisor.bus.wants("action_started"):
@@ -141,7 +146,7 @@ class Working:
 
     def _ended(self, machine: Machine, call: Call, outcome: Outcome) -> None:
         try:
-            self._supervisor.logs.end_output(machine.name)
+            self._supervisor.logs.end_output(machine.name, call.key)
             if self._supervisor.bus.wants("action_ended"):
                 told = {"type": call.action.type, "key": call.key, "ok": outcome.ok, "error": outcome.error}
                 self._supervisor.notice("action_ended", machine.name, told)

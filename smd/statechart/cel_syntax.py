@@ -258,9 +258,8 @@ class _Parser:
         if self.here.kind == "name":
             return self.named()
         if self.at_op("["):
-            token, items = self.take(), self.listed("]")
-            self.builds = True
-            return self.node("items", token.at, None, items)
+            at, self.builds = self.take().at, True
+            return self.node("items", at, None, self.listed("]"))
         if self.at_op("{"):
             return self.mapping()
         if not self.at_op("("):
@@ -273,10 +272,12 @@ class _Parser:
     def number(self) -> Node:
         start = self.take()
         token = self.take() if start.text == "-" else start
-        digits = ("-" if token is not start else "") + token.text[:64]
-        value: float = float(digits) if token.kind == "float" else int(digits, 16 if "x" in digits else 10)
-        if not (abs(value) < float("inf") if token.kind == "float" else INT_MIN <= value <= INT_MAX):
-            raise self.fault(f"the number {digits} is too large", token)
+        sign, exact = "-" if token is not start else "", token.kind == "int"
+        # Python limits the digits it converts; zeros in front do not count, and 20 others are over 64 bits anyhow.
+        digits = sign + (token.text.lstrip("0x")[:20] or "0" if exact else token.text)
+        value: float = int(digits, 16 if "x" in token.text else 10) if exact else float(digits)
+        if not (INT_MIN <= value <= INT_MAX if exact else abs(value) < float("inf")):
+            raise self.fault(f"the number {sign}{token.text[:64]} is too large", token)
         return self.node("literal", start.at, value)
 
     def string(self) -> Node:
@@ -311,8 +312,7 @@ class _Parser:
         return tuple(self.listed(")", trailing=False))
 
     def mapping(self) -> Node:
-        at = self.take().at
-        self.builds = True
+        at, self.builds = self.take().at, True
         return self.node("pairs", at, None, self.listed("}", paired=True))
 
     def listed(self, end: str, *, paired: bool = False, trailing: bool = True) -> list[Node]:

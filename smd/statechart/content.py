@@ -18,7 +18,7 @@ from smd.statechart.expression import Expression
 from smd.statechart.model import Action
 from smd.statechart.scope import Moment, lookup_in
 from smd.statechart.snapshot import Timer
-from smd.statechart.template import Template, names
+from smd.statechart.template import MISSING, Lookup, Placeholder, Template, embedded, names, sole_placeholder
 
 if TYPE_CHECKING:
     from smd.statechart.run import Run
@@ -188,7 +188,7 @@ def _log(action: Action) -> Operation:
         message = params["message"]
         level = str(params["level"]).lower()
         level = level if level in {"debug", "info", "warning", "error", "critical"} else "info"
-        text = message if isinstance(message, str) else str(message)
+        text = embedded(message) if isinstance(message, list | dict) else str(message)
         run.effects.append(Log(level, text, state or run.configuration.label))
         return "success"
 
@@ -220,23 +220,30 @@ def _targets(value: Any) -> tuple[str, ...]:
     return targets
 
 
-def _payload(raw: Any, rendered: Any) -> Any:
+def _placeholders(params: Any) -> dict[str, Placeholder]:
+    """The values of a payload that are one placeholder each."""
+    payload = params.get("payload") if isinstance(params, dict) else None
+    slots = {key: sole_placeholder(value) for key, value in payload.items()} if isinstance(payload, dict) else {}
+    return {key: slot for key, slot in slots.items() if slot is not None}
+
+
+def _payload(rendered: Any, slots: dict[str, Placeholder], look: Lookup) -> Any:
     """A value that is one unresolved placeholder becomes null, as its reader cannot know what it was."""
-    if not isinstance(raw, dict) or not isinstance(rendered, dict):
-        return rendered
-    lost = {k for k, v in rendered.items() if isinstance(v, str) and v == raw.get(k) and v[:1] == "{" and v[-1:] == "}"}
-    return {k: None if k in lost else v for k, v in rendered.items()}
+    kept = [key for key, slot in slots.items() if rendered[key] == f"{{{slot.text}}}"]
+    lost = [key for key in kept if slots[key].render(look) is MISSING]
+    return {**rendered, **dict.fromkeys(lost)} if lost else rendered
 
 
 def _send_event(action: Action) -> Operation:
-    raw = action.params.value
+    slots = _placeholders(action.params.value)
 
     def apply(run: Run, state: str, event: Event | None) -> str:
-        params: Any = action.params.render(run.lookup(state, event))
+        look = run.lookup(state, event)
+        params: Any = action.params.render(look)
         send = Send(
             _targets(params["target_machine"]),
             _event_type(params, "event_type"),
-            _payload(raw["payload"], params["payload"]) if isinstance(raw, dict) else params["payload"],
+            _payload(params["payload"], slots, look),
             f"{run.snapshot.machine}/{run.snapshot.life}/{run.version}/{run.sends}",
             PRIORITIES.get(params.get("priority") or "normal", NORMAL),
         )

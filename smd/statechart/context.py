@@ -58,8 +58,14 @@ def unset_path(context: dict[str, Any], path: Path) -> dict[str, Any]:
     return {**context, head: unset_path(inner, path[1:])}
 
 
-def apply_patch(context: dict[str, Any], patch: Iterable[Change]) -> dict[str, Any]:
+def apply_patch(
+    context: dict[str, Any], patch: Iterable[Change], covered: dict[str, Any] | None = None
+) -> dict[str, Any]:
     """All changes in order.
+
+    Args:
+        covered: what stood at the top where job data stands now; a claim puts it back and notes here what the next
+            job's data covers.
 
     Raises:
         ActionError: a path leads through something that is not a map.
@@ -76,33 +82,42 @@ def apply_patch(context: dict[str, Any], patch: Iterable[Change]) -> dict[str, A
         if verb == "set":
             context[path[0]] = change[2]
         elif verb == "claim":
-            _claim(context, path[0], change[2])
+            _claim(context, path[0], change[2], {} if covered is None else covered)
         else:
             context.pop(path[0], None)
     return context
 
 
-def _claim(context: dict[str, Any], key: str, job: dict[str, Any]) -> None:
+def _claim(context: dict[str, Any], key: str, job: dict[str, Any], covered: dict[str, Any]) -> None:
     """Put a job under `key`, and its ids and its data (if a map) at the top, where the job before leaves.
 
-    Of the job before goes what nothing has changed since.
+    Of the job before goes what nothing has changed since; what its data covered comes back.
     """
     before = context.get(key)
     if isinstance(before, dict):
-        for name, value in (*_given(before), ("source_job_id", before.get("source_job_id"))):
-            if value is not None and name in context and context[name] == value:
-                del context[name]
+        for name, value in _given(before):
+            if name in context and context[name] == value:
+                if name in covered:
+                    context[name] = covered[name]
+                else:
+                    del context[name]
+    covered.clear()
+    given = _given(job)
+    for name, _ in given:
+        if name in context:
+            covered[name] = context[name]
     context[key] = job
     context.update([(name, job[name]) for name in _JOB_KEYS if job[name] is not None])
-    context.update(_given(job))
+    context.update(given)
 
 
 def _given(job: dict[str, Any]) -> list[tuple[str, Any]]:
-    """What a job's data puts at the top."""
-    data = job.get("data")
-    if not isinstance(data, dict):
-        return []
-    return [(name, value) for name, value in data.items() if value is not None and name not in ENGINE_KEYS]
+    """What a job puts at the top and the next may not: its source's id and its data."""
+    data, source = job.get("data"), job.get("source_job_id")
+    given = [] if source is None else [("source_job_id", source)]
+    if isinstance(data, dict):
+        given += [(name, value) for name, value in data.items() if value is not None and name not in ENGINE_KEYS]
+    return given
 
 
 def difference(old: dict[str, Any], new: dict[str, Any], prefix: Path = ()) -> tuple[Change, ...]:

@@ -18,7 +18,7 @@ import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from smd.catalogue import Kind
-from smd.errors import ActionError, ChartError
+from smd.errors import ActionError, ChartError, brief
 from smd.statechart.content import operation_of
 from smd.statechart.context import Change
 from smd.statechart.durations import parse_duration
@@ -93,7 +93,10 @@ def all_ended(run: Run) -> bool:
 
 
 def leave(run: Run, microstep: Microstep) -> None:
-    """Forget the records and timers of states that are left; deadlines of `wait_for_jobs` survive a re-entry."""
+    """Forget the records, timers and deferred time-outs of states that are left.
+
+    Deadlines of `wait_for_jobs` survive a re-entry.
+    """
     if not microstep.exited:
         return
     left, again = microstep.left, microstep.again
@@ -106,6 +109,8 @@ def leave(run: Run, microstep: Microstep) -> None:
                 run.external = record.event
     if run.sequences:
         run.sequences = tuple([r for r in run.sequences if r.state not in left])
+    if run.deferred:
+        run.deferred = tuple([e for e in run.deferred if e.owner not in left])
     if run.timers:
         run.timers = tuple([t for t in run.timers if t.state not in left or (t.kind == "wait" and t.state in again)])
 
@@ -190,7 +195,7 @@ def _perform(run: Run, record: Sequence) -> Answer | None:
         return None
     action = actions[record.index]
     try:
-        if (record.passes and not action.repeatable) or not _condition(run, action):
+        if (record.passes and not action.repeatable) or not _condition(run, record, action):
             put(run, record, record._replace(index=record.index + 1))
             return None
         return _begin(run, record, action, state)
@@ -207,8 +212,8 @@ def begin_again(run: Run, record: Sequence) -> Answer | None:
         return fail_here(run, record, action, error.message)
 
 
-def _condition(run: Run, action: Action) -> bool:
-    return action.cond is None or action.cond.test(run.context, run.event, run.moment())
+def _condition(run: Run, record: Sequence, action: Action) -> bool:
+    return action.cond is None or action.cond.test(run.context, record.event or run.event, run.moment())
 
 
 def _begin(run: Run, record: Sequence, action: Action, state: State) -> Answer | None:
@@ -247,7 +252,7 @@ def _already_here(run: Run, record: Sequence, action: Action) -> Sequence | None
     if record.direct and record.event is not None and wants(run, record, action, record.event):
         return record._replace(direct=False)
     for place, event in enumerate(run.deferred):
-        if wants(run, record, action, event):
+        if not event.owner and wants(run, record, action, event):
             run.deferred = (*run.deferred[:place], *run.deferred[place + 1 :])
             return record._replace(event=event, direct=False)
     return None
@@ -266,8 +271,11 @@ def wants(run: Run, record: Sequence, action: Action, event: Event) -> bool:
 def answer(
     run: Run, record: Sequence, state: State, event_type: str | None, old: Sequence | None = None
 ) -> Answer | None:
-    """Move on (`record` takes the place of `old`); with an event type, also answer with it."""
-    put(run, old or record, record.moved(record.index + 1, READY))
+    """Move on (`record` takes the place of `old`); with an event type, also answer with it.
+
+    An armed record let its sequence go on before, so it ends instead.
+    """
+    put(run, old or record, None if record.phase == ARMED else record.moved(record.index + 1, READY))
     if event_type is None:
         return None
     run.external, run.direct = record.event, False
@@ -296,7 +304,7 @@ def fail_here(run: Run, record: Sequence, action: Action, error: str) -> Answer 
 
 def error_patch(action: Action, error: str) -> tuple[Change, ...]:
     """What the context is told of a failure."""
-    return (("set", ("last_error",), f"{action.type}: {error}"), ("set", ("last_error_action",), action.type))
+    return (("set", ("last_error",), brief(f"{action.type}: {error}")), ("set", ("last_error_action",), action.type))
 
 
 def mark_unhandled(run: Run, entry: int) -> None:
@@ -328,7 +336,7 @@ def _fail_held(run: Run, record: Sequence) -> None:
     mine = [h for h in run.held if run.reaches(h, record.state)]
     for hold in mine:
         run.effects.append(
-            Settle(hold.job_id, hold.epoch, "failed", str(run.context.get("last_error") or "an action failed"))
+            Settle(hold.job_id, hold.epoch, "failed", brief(str(run.context.get("last_error") or "an action failed")))
         )
     run.held = tuple(h for h in run.held if h not in mine)
 

@@ -193,6 +193,13 @@ def compile_placeholder(text: str, fallback: bool = False) -> Placeholder:  # no
     return Placeholder(text, tuple(paths), tuple(filters))
 
 
+def sole_placeholder(text: object) -> Placeholder | None:
+    """The placeholder a text consists of; None if it is anything else, or the placeholder has an unknown filter."""
+    found = _PLACEHOLDER.fullmatch(text) if isinstance(text, str) else None
+    slot = compile_placeholder(found[1]) if found else None
+    return slot if slot and slot.paths else None
+
+
 def compile_template(value: object, *, fallback: bool = False) -> Template:
     """Compiles a JSON value: strings in maps (values, never keys) and lists at any depth.
 
@@ -245,7 +252,7 @@ def _text(text: str, fallback: bool) -> Template:  # noqa: FBT001 - passed down
         made = pieces.copy()
         for number, slot in enumerate(slots):
             value = slot.render(lookup)
-            made[2 * number + 1] = f"{{{slot.text}}}" if value is MISSING else _embedded(value)
+            made[2 * number + 1] = f"{{{slot.text}}}" if value is MISSING else embedded(value)
         return "".join(made)
 
     return Template(False, used, render)
@@ -256,7 +263,8 @@ def _whole(slot: Placeholder, text: str, lookup: Lookup) -> Any:
     return text if value is MISSING else value
 
 
-def _embedded(value: Any) -> str:
+def embedded(value: Any) -> str:
+    """How a value reads within a text: lists and maps as JSON, null as nothing."""
     if value is None:
         return ""
     return _dumped(value) if isinstance(value, dict | list) else str(value)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -34,6 +36,43 @@ states:
     after: {{{after}: left}}
   left: {{on: {{job_done: {{to: wrong, actions: [*count]}}, error: {{to: wrong, actions: [*count]}}, look: {{}}}}}}
   wrong: {{}}
+"""
+
+DEAF = r"""
+machine: {name}
+states:
+  busy:
+    actions:
+      - type: bash
+        kill_after: 1h
+        command: |
+          trap '' TERM
+          deaf='trap "" TERM; echo $$ > {whisper}; while :; do sleep 600; done'
+          setsid sh -c "$deaf" &
+          sh -c "$deaf" &
+          {last}
+"""
+STARTER = """
+import subprocess, time
+from pathlib import Path
+from smd.actions.custom import BaseAction
+
+
+class StarterAction(BaseAction):
+    def execute(self, context):
+        mine = subprocess.Popen(["sh", "-c", "exit 3"], start_new_session=True)
+        shell = subprocess.run(["sh", "-c", "true >&2 & echo $!"], stdout=subprocess.PIPE)
+        until = time.monotonic() + 20
+        while Path("/proc", shell.stdout.decode().strip()).exists() and time.monotonic() < until:
+            time.sleep(0.02)
+        context["reaped"], context["code"] = time.monotonic() < until, mine.wait()
+        return "started"
+"""
+STARTS = """
+machine: starts
+states:
+  idle: {on: {go: busy}}
+  busy: {actions: [{type: starter}], on: {started: idle}}
 """
 
 
@@ -71,6 +110,34 @@ def test_a_machine_that_is_stopped_by_its_operator_leaves_no_process(
     name, pids = busy
     assert shared.smctl("stop", name).code == 0
     assert gone(pids, 10.0)
+
+
+def test_a_daemon_that_stops_kills_what_still_has_time_to_end(
+    start: Callable[..., Daemon], folder: Path, whisper: Whisper
+) -> None:
+    charts = folder / "charts"
+    charts.mkdir()
+    for name, last in {"waits": "wait", "ended": "exit"}.items():
+        (charts / f"{name}.yaml").write_text(DEAF.format(name=name, whisper=whisper.path, last=last))
+    daemon = start(charts)
+    pids = set(map(int, whisper.hear(4)))
+
+    assert daemon.stop() == 0
+
+    assert gone(pids, 0.0)
+    assert not marked(f"SMD_ACTION={daemon._store_id}/")
+    assert "took too long" not in daemon.output
+
+
+def test_a_python_actions_orphans_are_reaped_and_its_children_left_to_it(
+    start: Callable[..., Daemon], folder: Path
+) -> None:
+    (folder / "starter_action.py").write_text(STARTER)
+    daemon = start("--actions-dir", folder)
+    daemon.add(STARTS)
+    daemon.send("starts", "go", wait="settled")
+    context = daemon.context("starts")
+    assert (context["reaped"], context["code"]) == (True, 3)
 
 
 def _nothing_came_late(daemon: Daemon, name: str) -> None:

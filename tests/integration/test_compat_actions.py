@@ -325,11 +325,13 @@ async def test_send_event_reaches_its_target_under_either_name_of_the_key(key: s
 
 @pytest.mark.parametrize(("payload", "got"), [
     ({"a": "{x}", "b": "{none}", "c": {"d": "{none}"}, "e": "x{none}"}, {"a": 5, "b": None, "c": {"d": "{none}"}, "e": "x{none}"}),
+    ({"json": '{"k": 1}', "query": "{ user { name } }", "empty": "{}", "two": "{a}{b}", "bare": "{", "typo": "{x|defualt:1}"},) * 2,
+    ({"same": "{itself}", "gone": "{none|json}", "none": "{none|default:none}"}, {"same": "{itself}", "gone": None, "none": None}),
     ("{whole}", {"k": [1]}), ({"deep": {"list": ["{whole}"]}}, {"deep": {"list": [{"k": [1]}]}}),
 ], ids=str)  # fmt: skip
 async def test_payloads_are_filled_in_at_every_depth(payload: Any, got: Any) -> None:
     send = {"type": "send_event", "target": "other", "event_type": "hi", "payload": payload}
-    assert [each.payload for each in Lab(acting(send), x=5, whole={"k": [1]}).sends] == [got]
+    assert [each.payload for each in Lab(acting(send), x=5, itself="{itself}", whole={"k": [1]}).sends] == [got]
 
 
 async def test_a_payload_can_be_forwarded_whole() -> None:

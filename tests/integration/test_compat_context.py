@@ -66,6 +66,22 @@ async def test_keys_of_the_job_before_do_not_stay_behind() -> None:
 
 
 @pytest.mark.asyncio
+async def test_a_chart_s_own_key_comes_back_after_a_job_that_covered_it(tmp_path: Path) -> None:
+    """Also after a restart of the daemon with the job in hand; the journal gives the same (`hosting` replays it)."""
+    text = f"context: {{name: own, keep: 1}}{TAKER}"
+    async with hosting(tmp_path / "s.db") as host:
+        told = await with_jobs(host, text, {"name": "a", "keep": 2}, {}, {"name": "c"})
+        assert [(each["name"], each["keep"]) for each in told] == [("a", 2), ("own", 1), ("c", 1)]
+        await host.supervisor.add_jobs([NewJob("t", "k1", data={"name": "d"}), NewJob("t", "k2")])
+        await host.quiet()
+        assert host.context("m")["name"] == "d"
+    async with hosting(tmp_path / "s.db") as host:
+        await host.send("m", "next")
+        await host.quiet()
+        assert (host.context("m")["job_id"], host.context("m")["name"]) == ("k2", "own")
+
+
+@pytest.mark.asyncio
 async def test_null_fields_of_a_job_are_not_promoted() -> None:
     async with hosting() as host:
         (context,) = await with_jobs(host, TAKER, {"name": None, "file": "f"})

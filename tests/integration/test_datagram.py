@@ -16,8 +16,9 @@ import pytest
 import pytest_asyncio
 
 from smd import codec
-from smd.errors import BusyError, ConflictError, OutcomeUnknownError, SettingsError, SmdError
-from smd.http.datagram import ControlSocket, EventMirror, EventSocket, datagram_sockets
+from smd.errors import BusyError, ConflictError, OutcomeUnknownError, SettingsError, SmdError, StoreError
+from smd.http.datagram import ControlSocket, EventSocket, datagram_sockets
+from smd.http.mirror import EventMirror, check_mirror, identity
 from smd.runtime.answers import Answer
 from smd.runtime.bus import Bus
 from smd.statechart.event import Event
@@ -113,7 +114,8 @@ async def test_a_datagram_is_an_event(control: Control, datagram: Any, event: An
 JUNK = [
     b"", b"hello", b"{", b"[]", b'"go"', b"5", b"null", b"\xff\xfe", b'{"type":5}', b'{"type":""}',
     b'{"type":"smd.stop"}', b'{"type":"a\\nb"}', b'{"type":"' + b"a" * 300 + b'"}',
-    b'{"type":"go","job_id":[]}',
+    b'{"type":"go","job_id":[]}', b'{"type":"go","job_id":true}', b'{"type":"go","job_id":false}',
+    b'{"type":"go","job_id":1.5}',
     b"[" * 3000, b'{"type":"go","payload":' + b"[" * 100 + b"]" * 100 + b"}", b'{"type":"x","payload":NaN}',
 ]  # fmt: skip
 
@@ -183,6 +185,58 @@ async def test_an_unclear_commit_is_offered_again_under_the_same_id(control: Con
     send(control.path, b'{"type":"go"}')
     taken = await control.took(1)
     assert (control.machine.offers, len(taken), taken[0].id != "") == (2, 1, True)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("rounds", [1, 2])
+async def test_events_that_come_back_are_offered_again_in_order(control: Control, rounds: int) -> None:
+    """All six are under way when each of them fails, once or twice."""
+    control.machine.outcomes = [OutcomeUnknownError("cannot tell") for _ in range(6 * rounds)]
+    send(control.path, *(b'{"type":"e%d"}' % number for number in range(6)))
+    assert [event.type for event in await control.took(6)] == [f"e{number}" for number in range(6)]
+    assert control.machine.offers == 6 * (rounds + 1)
+
+
+@pytest.mark.asyncio
+async def test_later_events_do_not_overtake_one_whose_failure_comes_late(control: Control) -> None:
+    """`e1` is under way for longer than the pause after which `e0` would be offered again."""
+    worker, loop = control.machine, asyncio.get_running_loop()
+    fates: list[tuple[float, SmdError | None]] = [(0, StoreError("disk")), (0.15, StoreError("disk"))]
+
+    def post(machine: str, event: Event, reply: Any, *, client: bool) -> None:
+        seconds, fate = fates.pop(0) if fates else (0, None)
+        loop.call_later(seconds, answer, event, reply, fate)
+
+    def answer(event: Event, reply: Any, fate: SmdError | None) -> None:
+        if fate is None:
+            worker.taken.append(event)
+            worker.moved.set()
+        reply(fate or Answer("worker", event.type, 1, "taken"))
+        if fate is not None and event.type == "e0":
+            send(control.path, b'{"type":"e2"}')
+
+    worker.post = post  # type: ignore[method-assign]
+    send(control.path, b'{"type":"e0"}', b'{"type":"e1"}')
+    assert [event.type for event in await control.took(3)] == ["e0", "e1", "e2"]
+
+
+@pytest.mark.asyncio
+async def test_a_machine_that_refuses_at_once_is_not_offered_again_at_once(control: Control) -> None:
+    """The answer may come while the event is being posted."""
+    worker = control.machine
+    answers: list[Any] = [StoreError("disk"), Answer("worker", "go", 1, "taken"), Answer("worker", "go", 2, "taken")]
+
+    def post(machine: str, event: Event, reply: Any, *, client: bool) -> None:
+        answer = answers.pop(0)
+        if isinstance(answer, Answer):
+            worker.taken.append(event)
+            worker.moved.set()
+        reply(answer)
+
+    worker.post = post  # type: ignore[method-assign]
+    send(control.path, b'{"type":"e0"}', b'{"type":"e1"}')
+    assert [event.type for event in await control.took(2)] == ["e0", "e1"]
+    assert control.socket.waiting == 0
 
 
 @pytest.mark.asyncio
@@ -342,3 +396,61 @@ async def test_a_program_that_does_not_read_never_holds_the_mirror_up(tmp_path: 
     deaf.sock.close()
     assert mirror.dropped > 0
     assert mirror.sent + mirror.dropped == 900
+
+
+# --- a mirror onto oneself --
+
+
+@pytest.mark.parametrize("named", ["real/e.sock", "real/../real/e.sock", "link/e.sock", "e-link.sock"])
+def test_a_mirror_to_a_socket_of_our_own_is_refused_however_it_is_named(tmp_path: Path, named: str) -> None:
+    """Also before the socket is there."""
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    (tmp_path / "e-link.sock").symlink_to("link/e.sock")
+    for own in (tmp_path / "real/e.sock", tmp_path / "link/e.sock"):
+        with pytest.raises(SettingsError, match="the daemon itself listens on"):
+            check_mirror(tmp_path / named, [tmp_path / "other/e.sock", own])
+    check_mirror(tmp_path / named, [tmp_path / "e.sock", tmp_path / "real/f.sock"])
+
+
+@pytest.mark.asyncio
+async def test_the_mirror_sends_nothing_to_a_file_of_our_own_but_to_what_replaces_it(tmp_path: Path) -> None:
+    """A second name of the same socket is no other socket."""
+    bus = Bus()
+    events = EventSocket(tmp_path / "e", bus.publish)
+    events.open()
+    os.link(tmp_path / "e", tmp_path / "second")
+    found = identity(tmp_path / "e")
+    assert found is not None
+    mirror = EventMirror(tmp_path / "second", bus, {found})
+    mirror.open()
+    bus.publish("log", "w", 0.0, {})
+    bus.publish("log", "w", 0.0, {})
+    await counted(mirror, 2)
+    assert (mirror.sent, mirror.dropped) == (0, 2)
+    listener = Listener(tmp_path / "second")
+    bus.publish("log", "w", 0.0, {"n": 3})
+    assert (await listener.read())["payload"] == {"n": 3}
+    await mirror.close()
+    listener.sock.close()
+    events.close()
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("own", ["statemachine-events.sock", "statemachine-control-m.sock"])
+async def test_a_daemon_does_not_start_with_its_own_socket_as_the_mirror(tmp_path: Path, own: str) -> None:
+    (tmp_path / "m.yaml").write_text("machine: m\nstates: {a: {on: {go: b}}, b: {}}")
+    words = ["run", "m.yaml", "--event-socket-path", f".smd/{own}"]
+    daemon = await asyncio.create_subprocess_exec(
+        Path(sys.executable).with_name("smd"), *words, cwd=tmp_path, stderr=asyncio.subprocess.PIPE
+    )
+    try:
+        async with asyncio.timeout(60):
+            _, told = await daemon.communicate()
+    finally:
+        if daemon.returncode is None:
+            daemon.kill()
+            await daemon.wait()
+    assert daemon.returncode == 8
+    assert "cannot send all events to .smd/" in told.decode()
+    assert "the daemon itself listens on" in told.decode()

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from smd.actions.values import ERROR_LIMIT
+from smd.errors import ERROR_LIMIT
 from smd.runtime.answers import Answer
 from smd.statechart.event import Event
 from smd.store.base import JournalRow
@@ -128,6 +128,28 @@ async def test_a_long_error_without_a_traceback_is_logged_whole(tmp_path: Path) 
         await host.quiet()
         assert len(host.context(name)["last_error"]) == ERROR_LIMIT
         assert any("k" * 9000 + "': a value of type object is not JSON" in x for x in host.supervisor.log_tail(name, 9))
+
+
+@pytest.mark.parametrize("whole", ["event.payload.k", "context.list[0]"])
+async def test_of_a_long_error_that_fails_the_machine_a_part_is_kept(tmp_path: Path, whole: str) -> None:
+    """In the answer, the machine's view and the error history, whichever step of the chart it was."""
+    key = "k" * 100_000
+    async with hosting(tmp_path / "s.db") as host:
+        name = await host.add(
+            f"""
+            machine: m
+            context: {{k: x, seen: {{x: 1}}, list: [x]}}
+            contracts: [{{always: "context.seen[context.k] == 1"}}]
+            states: {{a: {{on: {{go: {{actions: [{{type: assign, set: {{k: "{whole}"}}}}]}}}}}}}}
+            """.replace("[x]", f"[{key}]")
+        )
+        answer: Answer = await host.send(name, "go", {"k": key})
+        (row,) = await errors(host, name)
+        view = host.supervisor.view(name)
+        assert (answer.disposition, answer.code, view.status) == ("failed", "contract_broken", "failed")
+        assert answer.reason == row.error == view.error
+        assert ERROR_LIMIT - 8 < len(str(row.error)) <= ERROR_LIMIT
+        assert str(row.error).startswith("cannot accept 'go': contract 'context.seen[context.k] == 1' cannot be ")
 
 
 # --- a failure that cannot be recorded as it is -------------------------------------------------------------------

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ctypes
 import os
+import queue
 import signal
 import subprocess
-import sys
+import threading
 import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,51 +18,12 @@ from typing import Any
 import pytest
 
 from smd.actions import environment
-from smd.actions.processes import Finished, become_subreaper, end_marked, reap_orphans, run_tree
+from smd.actions.processes import become_subreaper, end_marked, reap_orphans, run_tree
 from smd.actions.trees import read_process
 from smd.errors import ActionError
+from tests.integration.programs import DETACHED, ENV, MARK, Run, lives, run
 
 pytestmark = pytest.mark.asyncio
-
-ENV = {"PATH": os.environ["PATH"]}
-MARK = f"test-{os.getpid()}/m/1/1/0"
-DAEMON = "import os\nif os.fork(): os._exit(0)\nos.setsid()\nif os.fork(): os._exit(0)\n"
-DAEMON += "os.close(0)\nprint(os.getpid(), flush=True)\n"
-DETACHED = "exec 3>&1; setsid_pid=$(setsid sh -c 'sleep 1000 >&3 2>&3 & echo $!'); echo $setsid_pid; "
-"""Shell text that returns once a sleep in a session of its own holds the pipes, and prints its pid."""
-
-
-class Run:
-    """A run of shell text whose printed lines can be waited for."""
-
-    def __init__(self, text: str, **more: Any) -> None:
-        self.lines: asyncio.Queue[str] = asyncio.Queue()
-        options: dict[str, Any] = {"env": ENV, "cwd": "/", "mark": MARK, "kill_after": 5.0, **more}
-        argv = ["sh", "-c", text, "sh", sys.executable, DAEMON]
-        self.task: asyncio.Task[Finished] = asyncio.create_task(run_tree(argv, on_output=self._take, **options))
-
-    def _take(self, stream: str, data: bytes) -> None:
-        for line in data.decode().splitlines() if stream == "stdout" else ():
-            self.lines.put_nowait(line)
-
-    async def pids(self, count: int = 1) -> list[int]:
-        """Pids the program printed."""
-        return [int(await self.lines.get()) for _ in range(count)]
-
-    async def cancel(self) -> None:
-        self.task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await self.task
-
-
-def lives(pid: int) -> bool:
-    found = read_process(pid)
-    return found is not None and found.state not in "ZX"
-
-
-def run(text: str, **more: Any) -> asyncio.Task[Finished]:
-    return Run(text, **more).task
-
 
 TREES = {
     "children": "sleep 1000 & echo $!; wait",
@@ -242,13 +205,26 @@ def _subreaper() -> Iterator[None]:
     ctypes.CDLL(None).prctl(36, 0, 0, 0, 0)
 
 
-def _waited_for(*, start_new_session: bool) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(["true"], start_new_session=start_new_session)
-
-
 def _all_dead(*pids: int) -> None:
     for pid in pids:
         os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+
+
+@contextlib.contextmanager
+def _in_a_thread(*arguments: list[str], **more: Any) -> Iterator[list[subprocess.Popen[bytes]]]:
+    """Children as a Python action starts them: of a thread that goes on meanwhile."""
+    started: queue.Queue[list[subprocess.Popen[bytes]]] = queue.Queue()
+    go_on = threading.Event()
+
+    def work() -> None:
+        started.put([subprocess.Popen(argv, **more) for argv in arguments])
+        go_on.wait()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    yield started.get()
+    go_on.set()
+    thread.join()
 
 
 @pytest.mark.usefixtures("_subreaper")
@@ -259,13 +235,28 @@ async def test_adopted_dead_are_reaped_and_other_children_left_to_who_waits_for_
     found = read_process(orphan)
     assert found is not None
     assert found.parent == os.getpid()
-    plain, own = _waited_for(start_new_session=False), _waited_for(start_new_session=True)
-    os.kill(orphan, signal.SIGKILL)
-    _all_dead(orphan, plain.pid, own.pid)
-    assert reap_orphans({own.pid}) == 0
-    assert reap_orphans({own.pid}) >= 1
-    assert read_process(orphan) is None
-    assert [plain.wait(), own.wait()] == [0, 0]
+    own = Run("exit 3")  # dead before the loop sees it
+    await asyncio.sleep(0)
+    four, five = ["sh", "-c", "exit 4"], ["sh", "-c", "exit 5"]
+    with _in_a_thread(four) as (plain,), _in_a_thread(five, start_new_session=True) as (apart,):
+        os.kill(orphan, signal.SIGKILL)
+        _all_dead(orphan, plain.pid, apart.pid)
+        assert reap_orphans() >= 1
+        assert reap_orphans() == 0
+        assert read_process(orphan) is None
+        assert [plain.wait(), apart.wait()] == [4, 5]
+    assert (await own.task).returncode == 3
+
+
+@pytest.mark.usefixtures("_subreaper")
+async def test_what_a_python_actions_shell_left_in_the_background_is_reaped() -> None:
+    with _in_a_thread(["sh", "-c", "true & sleep 1000 >&2 & echo $!"], stdout=subprocess.PIPE) as (shell,):
+        orphan = int(shell.communicate()[0])
+        os.kill(orphan, signal.SIGKILL)
+        _all_dead(orphan)
+        assert reap_orphans() >= 1
+        reap_orphans()
+        assert read_process(orphan) is None
 
 
 @pytest.mark.usefixtures("_subreaper")

@@ -99,7 +99,7 @@ async def test_a_failure_is_the_error_event(tmp_path: Path) -> None:
 async def test_an_answer_arrives_although_the_log_cannot_be_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: str
 ) -> None:
-    def full_disk(_machine: str) -> None:
+    def full_disk(*_: str) -> None:
         raise OSError(28, "No space left on device")
 
     async with hosting(actions_dir=written(tmp_path / "a", one="return 'done'", two="")) as host:
@@ -156,6 +156,28 @@ async def test_a_machine_that_left_three_blocked_threads_behind_fails(tmp_path: 
         await host.send(name, "go")
         await host.until(name, "failed")
         assert "3 blocked threads" in str(host.supervisor.view(name).error)
+        gate.set()
+        await abandoned(name, 0)
+
+
+async def test_a_machine_whose_actions_left_three_threads_that_refuse_to_end_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("smd.runtime.working.GRACE", 0.0)
+    GATES["left"] = (gate, kept) = (threading.Event(), list[Any]())
+    one = """\
+gate, kept = GATES['left']
+kept.append(asyncio.get_running_loop().run_in_executor(None, gate.wait))
+return 'done'"""
+    async with hosting(actions_dir=written(tmp_path / "a", one=one, two=""), verify=False) as host:
+        name = await hosted(host)
+        for count in (1, 2, 3):
+            await host.send(name, "go")
+            await host.until(name, "idle")
+            assert abandoned_threads(name) == count
+        await host.send(name, "go")
+        await host.until(name, "failed")
+        assert (len(kept), "3 blocked threads" in str(host.supervisor.view(name).error)) == (3, True)
         gate.set()
         await abandoned(name, 0)
 

@@ -49,6 +49,12 @@ def after(call: Call, outcome: Outcome) -> dict[str, Any]:
     return apply_patch(call.context, outcome.patch)
 
 
+def claim(job_id: str, data: Any, source: str | None = None) -> tuple[Any, ...]:
+    """The change by which a claimed job comes into the context."""
+    job = {"id": job_id, "job_id": job_id, "source_job_id": source, "job_type": "t", "data": data, "priority": 5}
+    return ("claim", ("current_job",), job)
+
+
 def drive(asking: Generator[Any, Any, Outcome], *answers: Any) -> tuple[list[Any], Outcome]:
     """Run a store action by hand: the operations it asked, each given the next answer, and its outcome."""
     asked: list[Any] = []

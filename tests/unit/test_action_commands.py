@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from smd.actions.base import Call
 from smd.actions.capture import Capture
 from smd.actions.commands import perform_bash, perform_run
+from smd.actions.environment import resolve_program
+from smd.errors import ActionError
 from smd.statechart.event import Event, Outcome
 from tests.unit.acting import Told, after, call_of
 
@@ -103,10 +105,16 @@ async def test_a_cancelled_command_is_cancelled_not_failed(tmp_path: Path) -> No
     [
         ("one\ntwo\n\n", "text", "one\ntwo\n"),
         ("one\ntwo\n", "lines", ["one", "two"]),
+        ("one\ntwo", "lines", ["one", "two"]),
+        ("one\r\n\r\r\ntwo\rthree\r\n", "lines", ["one", "\r", "two\rthree"]),
+        ("", "lines", []),
+        ("\n\nlast\n\n", "lines", ["", "", "last", ""]),
+        ('{"a":"x\u2028y"}\nform\ffeed\nA\u0085B\v\x1c\u2029\n', "lines",
+         ['{"a":"x\u2028y"}', "form\ffeed", "A\u0085B\v\x1c\u2029"]),
         ('{"a": [1, null]}', "json", {"a": [1, None]}),
         ("\\377", None, "\ufffd"),
     ],
-)
+)  # fmt: skip
 async def test_output_is_kept_where_store_as_says(tmp_path: Path, printed: str, parse: str | None, kept: Any) -> None:
     more = {} if parse is None else {"parse": parse}
     _, context = await run(tmp_path, ["printf", printed], store_as="found.here", **more)
@@ -230,3 +238,43 @@ async def test_data_chooses_no_folder_outside_the_work_folder(tmp_path: Path, va
     assert (await perform_run(_in(tmp_path, "{d}", {"d": value}, roots=["/etc", "../.."]))).ok
     literal = await perform_run(_in(tmp_path, "/etc"))
     assert literal.ok
+
+
+# --- the program ------------------------------------------------------------------------------------------------------
+
+
+def program_in(folder: Path) -> Path:
+    folder.mkdir(parents=True)
+    (folder / "prog").write_text("#!/bin/sh\npwd\n")
+    (folder / "prog").chmod(0o755)
+    return folder / "prog"
+
+
+@pytest.mark.parametrize(
+    ("path", "found"), [("bin:/usr/bin", "bin"), ("./bin", "bin"), ("/nowhere::bin", "."), ("/nowhere:", ".")]
+)
+def test_relative_entries_of_path_begin_at_the_action_s_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str, found: str
+) -> None:
+    """An empty entry is that folder itself."""
+    for folder in ("action", "action/bin"):
+        program_in(tmp_path / folder)
+    monkeypatch.chdir(tmp_path)
+    expected = tmp_path / "action" / found / "prog"
+    assert Path(resolve_program("prog", {"PATH": path}, str(tmp_path / "action"))) == expected
+
+
+def test_the_daemon_s_folder_is_not_searched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program_in(tmp_path / "daemon/bin")
+    (tmp_path / "action").mkdir()
+    monkeypatch.chdir(tmp_path / "daemon")
+    for path in ("bin", ""):
+        with pytest.raises(ActionError, match="no such program in PATH"):
+            resolve_program("prog", {"PATH": path}, str(tmp_path / "action"))
+
+
+@pytest.mark.asyncio
+async def test_a_run_finds_its_program_by_a_relative_path(tmp_path: Path) -> None:
+    program_in(tmp_path / "sub/bin")
+    outcome, context = await run(tmp_path, ["prog"], cwd="sub", env={"PATH": "bin:/usr/bin:/bin"}, store_as="x")
+    assert (outcome.error, context["x"]) == (None, str((tmp_path / "sub").resolve()))

@@ -145,7 +145,8 @@ async def test_jobs_move_as_the_predecessors_did_but_never_twice(store: SqliteSt
         with pytest.raises(RequestError, match="cannot use job status"):
             model.list_jobs("lost")
 
-    await asyncio.to_thread(work)
+    with legacy_models.serving("m"):
+        await asyncio.to_thread(work)
 
 
 async def test_events_are_sent_and_listed(store: SqliteStore) -> None:
@@ -163,6 +164,35 @@ async def test_events_are_sent_and_listed(store: SqliteStore) -> None:
             model.mark_event_processed(number)
 
     await asyncio.to_thread(work)
+
+
+async def test_a_job_claimed_in_an_executor_is_held_by_the_machine_of_the_action(
+    store: SqliteStore, tmp_path: Path
+) -> None:
+    (tmp_path / "pool_action.py").write_text(
+        "import asyncio\nfrom statemachine_engine.actions import BaseAction\n"
+        "from statemachine_engine.database.models import get_job_model\n"
+        "class PoolAction(BaseAction):\n  async def execute(self, context):\n"
+        "    claim = lambda: get_job_model().get_next_job('t')['job_id']\n"
+        "    context['job'] = await asyncio.get_running_loop().run_in_executor(None, claim)\n"
+    )
+    await asyncio.to_thread(JobModel().create_job, "j", "t")
+    call = call_of("pool", tmp_path)
+    outcome = await perform_custom(call, CustomActions([tmp_path]))
+    assert (outcome.error, after(call, outcome)) == (None, {"job": "j"})
+    job = await store.job("j")
+    assert job is not None
+    assert (job.status, job.holder) == ("running", "m")
+
+
+async def test_a_job_that_no_machine_would_hold_is_not_claimed(store: SqliteStore) -> None:
+    await asyncio.to_thread(JobModel().create_job, "j", "t")
+    for claim in (lambda: JobModel().get_next_job("t"), lambda: JobModel().claim_job("j")):
+        with pytest.raises(ActionError, match="cannot claim a job: no machine's action"):
+            await asyncio.to_thread(claim)
+    job = await store.job("j")
+    assert job is not None
+    assert job.status == "available"
 
 
 async def test_what_smd_does_not_have_is_refused_in_words() -> None:

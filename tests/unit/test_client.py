@@ -145,6 +145,12 @@ def test_an_early_refusal_is_read_although_the_body_was_not(tmp_path: Path) -> N
         (b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 101, "bad_reply"),
         (b"HTTP/1.1 200 OK\r\nA: " + b"b" * 70_000, "bad_reply"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n<html", "bad_reply"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", "bad_reply"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999\r\n\r\n{}", "connection_lost"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\n{}", "bad_reply"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffff\r\n{}", "connection_lost"),
+        (b"HTTP/1.1 100 Continue\r\n\r\n", "connection_lost"),
+        (b"HTTP/1.1 100 Continue\r\n\r\n" * 101, "bad_reply"),
     ],
 )
 def test_a_broken_reply_is_a_connection_error(tmp_path: Path, reply: bytes, code: str) -> None:
@@ -152,6 +158,72 @@ def test_a_broken_reply_is_a_connection_error(tmp_path: Path, reply: bytes, code
     with raw(tmp_path, reply) as host, Client(host) as client:
         error = refused(lambda: client.get("/"))
     assert (error.kind, error.code) == ("connection", code)
+
+
+@contextmanager
+def keeping(tmp_path: Path, *replies: bytes) -> Iterator[str]:
+    """A server that writes the n-th bytes upon the n-th request; the client closes."""
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "kept"))
+        listener.listen()
+
+        def serve() -> None:
+            rest = list(replies)
+            while rest:
+                with listener.accept()[0] as connection:
+                    while rest and connection.recv(65536):
+                        connection.sendall(rest.pop(0))
+                    connection.recv(1)  # until the client closes
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield f"unix://{tmp_path}/kept"
+        thread.join()
+
+
+GOOD = b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n7"
+
+
+@pytest.mark.parametrize("more", [b"", b"Content-Length: 5\r\n", b"Transfer-Encoding: chunked\r\n"])
+@pytest.mark.parametrize(("method", "status"), [("GET", 204), ("GET", 304), ("HEAD", 200), ("HEAD", 204)])
+def test_a_reply_without_body_is_whole_and_the_connection_stays(
+    tmp_path: Path, method: str, more: bytes, status: int
+) -> None:
+    """No body is waited for: the server says nothing more and keeps the connection."""
+    reply = b"HTTP/1.1 %d Told\r\n%s\r\n" % (status, more)
+    with keeping(tmp_path, reply, GOOD) as host, Client(host, timeout=10) as client:
+        assert client.request(method, "/a") is None
+        assert client.get("/b") == 7
+
+
+def test_what_precedes_the_answer_is_skipped(tmp_path: Path) -> None:
+    before = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nContent-Length: 9\r\n\r\n"
+    with keeping(tmp_path, before + GOOD, GOOD) as host, Client(host, timeout=10) as client:
+        assert [client.get("/a"), client.get("/b")] == [7, 7]
+
+
+def test_a_reply_nobody_asked_for_answers_no_later_request(tmp_path: Path) -> None:
+    """The connection it came over is dropped, whether or not it was read along with the reply before."""
+    unasked = GOOD + b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n8"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "s"))
+        listener.listen()
+
+        def serve() -> None:
+            for reply in (unasked, GOOD.replace(b"7", b"9")):
+                connection = listener.accept()[0]
+                served.append(connection)
+                connection.recv(65536)
+                connection.sendall(reply)
+
+        served: list[socket.socket] = []
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        with Client(f"unix://{tmp_path}/s") as client:
+            assert [client.get("/a"), client.get("/b")] == [7, 9]
+        thread.join()
+        for connection in served:
+            connection.close()
 
 
 def test_a_silent_server_is_given_up_after_the_timeout(tmp_path: Path) -> None:
