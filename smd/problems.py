@@ -48,6 +48,7 @@ ERROR, WARNING = "error", "warning"
 LINE_BREAK = re.compile("\r\n|[\r\n\x85\u2028\u2029]")
 _PLAIN_PART = re.compile(r"[\w*-]+")
 _SHOWN = 120
+_COMPARED = 100
 _UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 """Characters that drive a terminal or turn its text around; in an excerpt each is shown as one replacement."""
 _TOLD = re.compile(r".*?:(\d{1,9}):(\d{1,9}): (?:error|warning)\[")
@@ -156,12 +157,12 @@ def dotted(path: Iterable[str | int]) -> str:
     return told
 
 
-def did_you_mean(word: object, known: Iterable[str]) -> str:
-    """A hint with the nearest known name, or empty."""
+def did_you_mean(word: object, known: Iterable[str], cutoff: float = 0.6) -> str:
+    """A hint with the nearest known name, or empty if none is as like as `cutoff` asks, from 0 to 1."""
     if not isinstance(word, str):
         return ""
-    names = {name.lower(): name for name in known}
-    nearest = difflib.get_close_matches(word[:100].lower(), names, n=1, cutoff=0.6)
+    names = {name[:_COMPARED].lower(): name for name in known}
+    nearest = difflib.get_close_matches(word[:_COMPARED].lower(), names, n=1, cutoff=cutoff)
     return f"did you mean {names[nearest[0]]!r}?" if nearest else ""
 
 

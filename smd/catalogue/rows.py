@@ -159,7 +159,7 @@ _ROWS = (
     ActionType(
         "clear_events", Kind.STORE, "Discards waiting events of the given types.",
         (P("event_types", V.NAMES, required=True), P("target_machine", V.TEXT), P("empty", V.EVENT)),
-        success="events_cleared", empty="no_events_to_clear",
+        success="events_cleared", empty="no_events_to_clear", flat_empty_is_success=True,
     ),
 )  # fmt: skip
 

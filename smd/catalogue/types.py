@@ -68,7 +68,8 @@ class ActionType(NamedTuple):
     """One row of the catalogue.
 
     `success`, `error` and `empty` are the event types answered when the chart names none (`None`: no event).
-    `flat_success` replaces `success` in files of the flat form. `watch` says what an empty answer waits for.
+    In files of the flat form `flat_success` replaces `success`, and where `flat_empty_is_success` the event that
+    a chart names for `success` is that for `empty` too. `watch` says what an empty answer waits for.
     """
 
     name: str
@@ -79,6 +80,7 @@ class ActionType(NamedTuple):
     error: str = "error"
     empty: str | None = None
     flat_success: str | None = None
+    flat_empty_is_success: bool = False
     watch: str | None = None
 
     def parameter(self, name: str) -> Parameter | None:

@@ -88,12 +88,16 @@ def chart_from_plain(plain: dict[str, Any], *, custom: Collection[str] | None = 
     Raises:
         DocumentError: the plain document is wrong; its problems have no line.
     """
-    report = plain_source(plain, STORED)
-    source, problems = report.source, report.problems
+    value: Any = plain
+    stored = Stored()
+    if isinstance(value, dict):
+        value = dict(value)
+        stored = Stored.taken_from(value)
+    report = plain_source(value, STORED)
+    problems = report.problems
     chart = None
     if not problems:
-        source.value = dict(plain)
-        chart, report = _build(source, custom, Stored.taken_from(source.value))
+        chart, report = _build(report.source, custom, stored)
         problems = report.problems
     if problems or chart is None:
         raise DocumentError(problems)
@@ -108,7 +112,12 @@ def _load(
     if problems and source.value is None:
         return None, problems, [], source
     chart, report = _build(source, custom, Stored(PurePath(file).stem))
-    return chart, problems + report.problems, report.warnings, source
+    return chart, problems + [_placed(problem) for problem in report.problems], report.warnings, source
+
+
+def _placed(problem: Problem) -> Problem:
+    """In a text without any value the place is its start."""
+    return problem if problem.line else problem._replace(line=1, column=1)
 
 
 def _build(source: Source, custom: Collection[str] | None, stored: Stored) -> tuple[Statechart | None, Report]:

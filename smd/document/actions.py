@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import takewhile
 from typing import Any, NamedTuple
 
 from smd.catalogue import ACTIONS, COMMON, ActionType, Kind, Parameter, Value
@@ -11,8 +12,9 @@ from smd.document.children import carried_by, check_environment, check_limits
 from smd.document.report import Path, Report
 from smd.document.schema import ActionPart, RetryPart
 from smd.document.values import is_open, read_boolean, read_value
+from smd.document.without_effect import check_instant, check_values, suggested
 from smd.errors import ChartError
-from smd.problems import did_you_mean, shown
+from smd.problems import shown
 from smd.shell import ShellProgram, check_argv, compile_shell
 from smd.statechart.durations import parse_duration
 from smd.statechart.expression import Expression, compile_expression
@@ -30,6 +32,7 @@ _TIMEOUT = Parameter("timeout", Value.DURATION)
 _RUN_POLICY = next(parameter for parameter in COMMON if parameter.name == "run_policy")
 _OWN = "an action's own parameter of this name goes under params:"
 _NEVER_WAITS = "leave it away; a deadline for the state is after: in the state, or a row with event: timeout(5)"
+_BESIDE = "it stands beside params:, not under it"
 _NO_FILE = "a custom action needs its file in a folder of actions (--actions-dir DIR)"
 _CLAIMED = "claimed"
 _COMPILED = frozenset((Value.EVENT, Value.EVENTS, Value.SHELL, Value.EXPRESSIONS))
@@ -79,14 +82,26 @@ class ActionReader:
         """All actions of a list that can be read; any kind."""
         return tuple(action for _, action in self._each(parts, path))
 
-    def block(self, parts: Iterable[ActionPart] | None, path: Path) -> tuple[Action, ...]:
+    def content(self, parts: Sequence[ActionPart] | None, path: Path) -> tuple[Action, ...]:
+        """The actions of a transition: instant ones up to the first lasting one, then any kind."""
+        found = list(self._each(parts, path))
+        instant = list(takewhile(lambda each: each[1].kind == Kind.INSTANT, found))
+        self._check_instant(parts, instant)
+        return tuple(action for _, action in found)
+
+    def block(self, parts: Sequence[ActionPart] | None, path: Path) -> tuple[Action, ...]:
         """The actions of a block; a lasting one is a problem."""
-        actions = []
-        for place, action in self._each(parts, path):
+        found = list(self._each(parts, path))
+        for place, action in found:
             if action.kind != Kind.INSTANT:
                 self.lasting(action, place)
-            actions.append(action)
-        return tuple(actions)
+        self._check_instant(parts, [each for each in found if each[1].kind == Kind.INSTANT])
+        return tuple(action for _, action in found)
+
+    def _check_instant(self, parts: Sequence[ActionPart] | None, found: Iterable[tuple[Path, Action]]) -> None:
+        for path, _ in found:
+            if parts and isinstance(index := path[-1], int):
+                check_instant(self.report, parts[index].model_extra or {}, path)
 
     def lasting(self, action: Action, path: Path) -> None:
         """Report a lasting action where only instant ones may stand."""
@@ -132,7 +147,7 @@ class ActionReader:
             return self._built_in(row, plain, path)
         if row is not None or self.custom is None or name in self.custom:
             return self._custom(plain, path)
-        hint = did_you_mean(name, {*ACTIONS, *self.custom}) or _NO_FILE
+        hint = self.report.nearest(name, (*ACTIONS, *self.custom)) or _NO_FILE
         self.report.add("E301", (*path, "type"), f"unknown action type {shown(name)}", hint)
         return None
 
@@ -276,7 +291,10 @@ class ActionReader:
         if key == "timeout":
             self.report.add("E302", path, f"{row.name} never waits: it cannot have a timeout", _NEVER_WAITS, key=True)
             return
-        hint = did_you_mean(key, [*known, "if", "retry"]) or f"{row.name} takes {', '.join(_own(row))}"
+        if key in READ_HERE:
+            self.report.add("E302", path, f"{shown(key)} is no parameter of {row.name}", _BESIDE, key=True)
+            return
+        hint = suggested(self.report, key, [*known, "if", "retry"]) or f"{row.name} takes {', '.join(_own(row))}"
         self.report.add("E302", path, f"{row.name} has no parameter {shown(key)}", hint, key=True)
 
     def _check_effects(self, row: ActionType, values: dict[str, Any], given: dict[str, _Given]) -> None:
@@ -284,9 +302,7 @@ class ActionReader:
         if row.name == "claim_job" and values["job_id"] is not None and values["timeout"] is not None:
             told = "claim_job with a job_id never waits: it cannot have a timeout"
             self.report.add("E302", given["timeout"].path, told, _NEVER_WAITS, key=True)
-        if values.get("additional_args"):
-            told = "without effect: the child is a machine of this daemon, not a program with arguments"
-            self.report.warn("W101", given["additional_args"].path, told, "pass values by context_vars:")
+        check_values(self.report, values, {name: each.path for name, each in given.items()})
 
     def _value(self, parameter: Parameter, given: dict[str, _Given], path: Path) -> Any:
         here = given.get(parameter.name)
@@ -307,7 +323,10 @@ class ActionReader:
         success = row.flat_success if self.flat and row.flat_success else row.success
         if row.name == "claim_job" and values["job_id"] is not None:
             success = _CLAIMED
-        defaults = {"success": success, "error": row.error, "empty": row.empty}
+        empty = row.empty
+        if self.flat and row.flat_empty_is_success and "success" in given:
+            empty = values["success"]
+        defaults = {"success": success, "error": row.error, "empty": empty}
         return {
             p.name: values[p.name] if p.name in given else defaults.get(p.name) or values[p.name]
             for p in parameters_of(row)

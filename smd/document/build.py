@@ -8,11 +8,13 @@ from typing import Any, NamedTuple
 from smd.document.actions import ActionReader
 from smd.document.flat import DEFAULT_INITIAL, TERMINAL_NAMES, comment_groups, leads_elsewhere, states_by_use
 from smd.document.payloads import check_payload_schema
+from smd.document.plain import fits_the_store
 from smd.document.report import Report, fingerprint
 from smd.document.schema import ContractPart, DocumentPart, EventPart, RestartPart, StatePart
 from smd.document.transitions import TransitionReader
 from smd.document.tree import EMPTY, Tree
-from smd.problems import did_you_mean, shown
+from smd.document.without_effect import check_metadata
+from smd.problems import shown
 from smd.statechart.durations import parse_duration
 from smd.statechart.event import PRIORITIES
 from smd.statechart.expression import Expression
@@ -71,6 +73,8 @@ class Builder:
         self.stored = stored
         listed = document.states if isinstance(document.states, list) else []
         self.groups = comment_groups(report.source.text, listed) if document.state_groups is None else {}
+        if self.groups and not fits_the_store({**report.source.value, "state_groups": self.groups}):
+            self.groups = {}
         self.flat = not isinstance(document.states, dict)
         self._flat_plain: dict[str, Any] = {}
         self.actions = ActionReader(report, custom, flat=self.flat)
@@ -87,6 +91,7 @@ class Builder:
         self.transitions.read(document, self.plain)
         self._fill_states()
         self._digest_states()
+        check_metadata(self.report, document.metadata)
         source = self._source()
         return Statechart(
             self.tree.root,
@@ -114,8 +119,19 @@ class Builder:
             for index, name in enumerate(states):
                 self.tree.add(name, self._flat_part(name), ("states", index), self.tree.root)
         else:
-            for name in states_by_use(self.document):
+            for name in self._used():
                 self.tree.add(name, self._flat_part(name), ("states", name), self.tree.root)
+
+    def _used(self) -> list[str]:
+        """The states by use, and those that only `actions` names, which nothing leads to, if they are no typo."""
+        known = states_by_use(self.document)
+        named, unread = set(known), self._rows_unread()
+        alone = [name for name in self.document.actions or {} if name not in named]
+        for name in alone:
+            if not unread and not self.report.nearest(name, known):
+                self.report.warn("W101", ("actions", name), "without effect: no row leads to this state")
+                named.add(name)
+        return [*known, *(name for name in alone if unread or name in named)]
 
     def _flat_part(self, name: str) -> StatePart:
         ends = name in TERMINAL_NAMES and not leads_elsewhere(name, self.document.transitions or ())
@@ -126,8 +142,14 @@ class Builder:
         if document.initial is not None and document.initial_state is not None:
             self.report.add("E107", ("initial_state",), "says the same as 'initial'", "keep one of them", key=True)
         key = "initial" if document.initial is not None else "initial_state"
-        default = DEFAULT_INITIAL if self.flat else None
+        unread = self.report.says(("initial",)) or self.report.says(("initial_state",)) or self._rows_unread()
+        default = DEFAULT_INITIAL if self.flat and not unread else None
         self.tree.finish(document.initial if document.initial is not None else document.initial_state, (key,), default)
+
+    def _rows_unread(self) -> bool:
+        """States that only rows name may be unknown, as there are rows that could not be read."""
+        told = (problem.path for problem in self.report.problems)
+        return self.document.states is None and any(path.startswith("transitions") for path in told)
 
     def _fill_states(self) -> None:
         for state, part, path in self.tree.declared.values():
@@ -215,7 +237,7 @@ class Builder:
                     "E102",
                     place,
                     f"must be a dotted path in the event, like payload.text (got {shown(text)})",
-                    did_you_mean(path[0], _EVENT_FIELDS) or f"it begins with {', '.join(_EVENT_FIELDS)}",
+                    self.report.nearest(path[0], _EVENT_FIELDS) or f"it begins with {', '.join(_EVENT_FIELDS)}",
                 )
             promoted.append((key, path))
         if part.payload is not None:

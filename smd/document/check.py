@@ -24,6 +24,7 @@ from smd.document.schema import (
     StatePart,
     TransitionPart,
 )
+from smd.document.without_effect import suggested
 from smd.problems import shown
 
 Path = tuple[str | int, ...]
@@ -142,7 +143,7 @@ def _tell(report: Report, detail: Mapping[str, Any], path: Path, model: type[Bas
     if kind == "extra_forbidden":
         known = keys_of(_model_at(model, path[:-1]))
         code, message = "E101", "unknown key"
-        hint = report.nearest(str(path[-1]), known) or f"known here: {', '.join(known)}"
+        hint = suggested(report, str(path[-1]), known) or f"known here: {', '.join(known)}"
     elif kind == "missing":
         code, message = "E104", f"the key {str(detail['loc'][-1])!r} is missing"
     elif isinstance(ctx.get("error"), ShapeError):
@@ -160,6 +161,8 @@ def _tell(report: Report, detail: Mapping[str, Any], path: Path, model: type[Bas
 def _rule(kind: str, ctx: dict[str, Any]) -> str:
     if kind == "literal_error":
         return f"must be {ctx['expected']}"
+    if kind == "too_short":
+        return "must not be empty"
     bounds = {"greater_than_equal": "at least {ge:g}", "less_than_equal": "at most {le:g}"}
     return f"must be {bounds[kind].format_map(ctx)}" if kind in bounds else ""
 

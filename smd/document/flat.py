@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from smd.document.schema import DocumentPart, RowPart
+from smd.document.schema import DocumentPart, RowPart, ShapeError, checked_name
 from smd.problems import LINE_BREAK
 
 TERMINAL_NAMES = frozenset(("stopped", "shutdown", "completed"))
@@ -31,13 +31,23 @@ def comment_groups(text: str, states: Iterable[str]) -> dict[str, list[str]]:
     for line in _section(text):
         stripped = line.strip()
         if "# ===" in line:
-            name = line.split("#", 1)[1].replace("===", "").strip().replace(" STATES", "").strip()
+            name = _group_name(line.split("#", 1)[1].replace("===", "").strip().replace(" STATES", "").strip())
             current = groups.setdefault(name, []) if name else None
         elif stripped.startswith("- ") and current is not None:
             member = stripped[2:].split("#")[0].strip().strip("'\"")
             if member in known:
                 current.append(member)
     return {name: members for name, members in groups.items() if members}
+
+
+def _group_name(text: str) -> str:
+    """The text as a name, what cannot be shown replaced by a space; empty if it is none: a comment is no mistake."""
+    if not text.isprintable():
+        text = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    try:
+        return checked_name(text)
+    except ShapeError:
+        return ""
 
 
 def _section(text: str) -> Iterator[str]:
@@ -52,17 +62,17 @@ def _section(text: str) -> Iterator[str]:
 
 
 def states_by_use(document: DocumentPart) -> list[str]:
-    """The states of a document without `states`, in the order in which rows and actions name them.
+    """The states of a document without `states`, in the order in which rows name them.
 
-    The initial state counts even if none names it, where a row for any state leads out of it.
+    The initial state counts even if none names it, where a row for any state leads out of it or it has actions.
     """
     rows = document.transitions or []
     found = [name for row in rows for name in (*names_in(row.from_), *names_in(row.to))]
-    wild = ANY in found
-    found += document.actions or {}
     initial = document.initial_state or (document.initial if isinstance(document.initial, str) else None)
-    if wild:
+    if ANY in found:
         found.insert(0, initial or DEFAULT_INITIAL)
+    elif (initial or DEFAULT_INITIAL) in (document.actions or {}):
+        found.append(initial or DEFAULT_INITIAL)
     return [name for name in dict.fromkeys(found) if name != ANY]
 
 

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from smd.document.report import Path, Report
 from smd.problems import shown
+from smd.statechart.cel_syntax import pattern
+from smd.yaml_source import MAX_PROBLEMS
 
 if TYPE_CHECKING:
     from jsonschema import ValidationError
     from referencing import Resource
 
 _TYPES = ("array", "boolean", "integer", "null", "number", "object", "string")
+_REFERENCES = ("$ref", "$dynamicRef")
+_SIMPLER = "write a simpler pattern, or enum:, minLength: and maxLength:"
 
 
 def check_payload_schema(report: Report, schema: dict[str, Any], path: Path) -> None:
@@ -21,7 +27,7 @@ def check_payload_schema(report: Report, schema: dict[str, Any], path: Path) -> 
 
     meta = Draft202012Validator(Draft202012Validator.META_SCHEMA, format_checker=Draft202012Validator.FORMAT_CHECKER)
     wrong = False
-    for error in meta.iter_errors(schema):
+    for error in islice(meta.iter_errors(schema), MAX_PROBLEMS):
         wrong = True
         place = (*path, *error.absolute_path)
         report.add("E102", place, *_told(report, error))
@@ -42,17 +48,63 @@ def _check_references(report: Report, schema: dict[str, Any], path: Path) -> Non
     from referencing.jsonschema import DRAFT202012  # noqa: PLC0415
 
     root = DRAFT202012.create_resource(schema)
+    base = root.id() or ""
+    registry: Registry[Any] = Registry().with_resource(base, root).crawl()
+    parts = list(_subschemas(root, registry.resolver(base)))
     places = dict(_places(schema, path))
-    for part, resolver in _subschemas(root, Registry().resolver_with_root(root)):
-        for word in ("$ref", "$dynamicRef"):
-            target = part.get(word)
+    leads = {id(part): _applied_beside(part) for part, _ in parts}
+    for part, resolver in parts:
+        _check_patterns(report, part, places[id(part)])
+        for word in _REFERENCES:
+            target, place = part.get(word), (*places[id(part)], word)
+            if not isinstance(target, str):
+                continue
             try:
-                if isinstance(target, str):
-                    resolver.lookup(target)
+                found = resolver.lookup(target).contents
             except (Unresolvable, ValueError):
-                place = (*places[id(part)], word)
                 told = f"nothing in this schema is named {shown(target)}"
                 report.add("E102", place, told, "write #/$defs/name, and $defs: in the same payload:")
+                continue
+            if id(found) in leads:
+                leads[id(part)].append(id(found))
+            elif not isinstance(found, bool):
+                told = f"what {shown(target)} leads to is no schema"
+                report.add("E102", place, told, "write it under $defs: in the same payload:")
+    _check_circles(report, {id(part): part for part, _ in parts}, leads, places)
+
+
+def _applied_beside(part: dict[str, Any]) -> list[int]:
+    """The schemas that are held against the same value as the one they stand in, as far as no reference leads there."""
+    found = [part.get(word) for word in ("not", "if", "then", "else")]
+    for word in ("allOf", "anyOf", "oneOf"):
+        found.extend(part.get(word, ()))
+    found.extend(part.get("dependentSchemas", {}).values())
+    return [id(each) for each in found if isinstance(each, dict)]
+
+
+def _check_circles(
+    report: Report, parts: dict[int, dict[str, Any]], leads: dict[int, list[int]], places: dict[int, Path]
+) -> None:
+    """Refuse a schema that leads back to itself for the same value: no value could ever be held against it."""
+    try:
+        TopologicalSorter(leads).prepare()
+    except CycleError as error:
+        place, word = next(
+            (places[each], word) for each in error.args[1] for word in _REFERENCES if word in parts[each]
+        )
+        told = "leads back to itself for the same value: no event could be checked"
+        report.add("E102", (*place, word), told, "refer to it from properties: or items:")
+
+
+def _check_patterns(report: Report, part: dict[str, Any], path: Path) -> None:
+    """Refuse regular expressions with which a sender's text could hold up the daemon, as `matches` does."""
+    found = [(part["pattern"], (*path, "pattern"), False)] if "pattern" in part else []
+    found += [(text, (*path, "patternProperties", text), True) for text in part.get("patternProperties", ())]
+    for text, place, is_key in found:
+        try:
+            pattern(text)
+        except ValueError as error:
+            report.add("E102", place, f"cannot take {shown(text)}: {error}", _SIMPLER, key=is_key)
 
 
 def _subschemas(resource: Resource[Any], resolver: Any) -> Iterator[tuple[dict[str, Any], Any]]:

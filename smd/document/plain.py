@@ -30,6 +30,18 @@ def plain_source(value: Any, name: str) -> Report:
     return report
 
 
+def fits_the_store(value: Any) -> bool:
+    """No more values than `plain_source` takes."""
+    stack = [value]
+    for _ in range(MAX_NODES + 1):
+        if not stack:
+            return True
+        part = stack.pop()
+        if isinstance(part, dict | list):
+            stack.extend(part.values() if isinstance(part, dict) else part)
+    return False
+
+
 def _inside(report: Report, part: Any, path: Path) -> list[tuple[Any, Path]]:
     if isinstance(part, dict):
         for key in part:

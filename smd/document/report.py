@@ -13,7 +13,9 @@ from smd.yaml_source import MAX_PROBLEMS, Source
 
 _T = TypeVar("_T")
 Path = tuple[str | int, ...]
-_HINTED = 100
+MAX_COMPARED = 1_000_000
+"""Letters of names compared for the hints of one document: each costs about half a microsecond."""
+_LONGEST = 100
 
 
 def fingerprint(value: Any) -> str:
@@ -36,6 +38,7 @@ class Report:
         self.warnings: list[Problem] = []
         self.back: Callable[[Path], Path] | None = None
         self.lost_states = False
+        self._letters = MAX_COMPARED
 
     def add(self, code: str, path: Sequence[str | int], message: str, hint: str = "", *, key: bool = False) -> None:
         """Note a problem at the value at `path`, or at its key; beyond `MAX_PROBLEMS` they are dropped."""
@@ -54,9 +57,16 @@ class Report:
         place = self.source.place_of_key(path) if key else self.source.place(path)
         return Problem(f"smd-{code}", severity, self.source.name, *place, dotted(path), message, hint)
 
-    def nearest(self, word: str, known: Iterable[str]) -> str:
-        """`did_you_mean`, but for the first problems only: among thousands of names each costs milliseconds."""
-        return did_you_mean(word, known) if len(self.problems) < _HINTED else ""
+    def nearest(self, word: str, known: Iterable[str], cutoff: float = 0.6) -> str:
+        """`did_you_mean` as long as the letters to compare last: among thousands of names each costs milliseconds."""
+        compared = []
+        for name in known if len(self.problems) < MAX_PROBLEMS else ():
+            letters = min(len(word), _LONGEST) + min(len(name), _LONGEST)
+            if letters > self._letters:
+                break
+            self._letters -= letters
+            compared.append(name)
+        return did_you_mean(word[:_LONGEST], compared, cutoff)
 
     def attempt(self, code: str, path: Sequence[str | int], make: Callable[[], _T]) -> _T | None:
         """What `make` makes, or None with its ChartError noted."""
@@ -65,6 +75,15 @@ class Report:
         except ChartError as error:
             self.add(code, path, error.message, error.hint)
             return None
+
+    def says(self, path: Sequence[str | int]) -> bool:
+        """The source has a value at `path`, if only a wrong one that was cut out."""
+        value = self.source.value
+        for part in self._original(path):
+            if not (part in value if isinstance(value, dict) else isinstance(value, list)):
+                return False
+            value = value[part]
+        return value is not None
 
     def at(self, path: Sequence[str | int]) -> str:
         """`file:line:column` of what stands at a path (of its key, if it has one), for messages at run time."""

@@ -15,7 +15,15 @@ from smd.problems import shown
 from smd.statechart.durations import parse_duration
 
 STATE_TYPES = ("atomic", "compound", "parallel", "final", "history")
-_TAGS = {str: "<text>", dict: "<mapping>", list: "<list>", int: "<number>", float: "<number>", type(None): "<null>"}
+_TAGS = {
+    str: "<text>",
+    dict: "<mapping>",
+    list: "<list>",
+    bool: "<boolean>",
+    int: "<number>",
+    float: "<number>",
+    type(None): "<null>",
+}
 _DURATION_SCHEMA = {
     "anyOf": [{"type": "number", "exclusiveMinimum": 0}, {"type": "string"}],
     "examples": ["500ms", "30s", "1h30m", "PT5M"],
@@ -38,7 +46,12 @@ class ShapeError(ValueError):
         self.message, self.hint, self.code = message, hint, code
 
 
-def _name(value: str) -> str:
+def checked_name(value: str) -> str:
+    """The name itself.
+
+    Raises:
+        ShapeError: it is none.
+    """
     if not value or not value.isprintable() or len(value.encode()) > 255:
         raise ShapeError(f"must be one line of 1 to 255 bytes (got {shown(value)})")
     return value
@@ -80,9 +93,10 @@ def _holds_actions(path: list[str | int]) -> bool:
     return bool(path) and (path[-1] in {"actions", "entry", "exit"} or (len(path) == 2 and path[0] == "actions"))
 
 
-Name = Annotated[str, AfterValidator(_name)]
+Name = Annotated[str, AfterValidator(checked_name)]
 Duration = Annotated[Any, AfterValidator(_duration), Field(json_schema_extra=_DURATION_SCHEMA)]
-Names = Annotated[Annotated[Name, Tag("<text>")] | Annotated[list[Name], Tag("<list>")], _BY_TYPE]
+SomeNames = Annotated[list[Name], Field(min_length=1), Tag("<list>")]
+Names = Annotated[Annotated[Name, Tag("<text>")] | SomeNames, _BY_TYPE]
 
 
 class Part(BaseModel):
@@ -117,6 +131,7 @@ Target = Annotated[
     | Annotated[TransitionPart, Tag("<mapping>")]
     | Annotated[
         list[Annotated[Annotated[Name, Tag("<text>")] | Annotated[TransitionPart, Tag("<mapping>")], _BY_TYPE]],
+        Field(min_length=1),
         Tag("<list>"),
     ],
     _BY_TYPE,
@@ -137,6 +152,7 @@ After = Annotated[
     | Annotated[AfterPart, Tag("<mapping>")]
     | Annotated[
         list[Annotated[Annotated[Name, Tag("<text>")] | Annotated[AfterPart, Tag("<mapping>")], _BY_TYPE]],
+        Field(min_length=1),
         Tag("<list>"),
     ],
     _BY_TYPE,
@@ -157,10 +173,7 @@ class InitialPart(Part):
     actions: Actions | None = None
 
 
-Initial = Annotated[
-    Annotated[Name, Tag("<text>")] | Annotated[list[Name], Tag("<list>")] | Annotated[InitialPart, Tag("<mapping>")],
-    _BY_TYPE,
-]
+Initial = Annotated[Annotated[Name, Tag("<text>")] | SomeNames | Annotated[InitialPart, Tag("<mapping>")], _BY_TYPE]
 
 
 class StatePart(Part):

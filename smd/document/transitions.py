@@ -24,7 +24,7 @@ from smd.statechart.expression import Expression
 from smd.statechart.model import ATOMIC, FINAL, Action, State, TimerSpec, Transition
 
 MAX_TRANSITIONS = 100_000
-"""Of one chart; rows from * multiply."""
+"""Of one chart, each counted once per event; rows from * multiply."""
 
 _TIMEOUT = re.compile(r"timeout\((.*)\)", re.DOTALL)
 _FEWER = "put the states under a common parent, and one transition there"
@@ -53,17 +53,22 @@ class TransitionReader:
         self.actions = actions
         self.flat = flat
         self.rows: defaultdict[str, list[str]] = defaultdict(list)
+        self._timers: defaultdict[State, dict[str, TimerSpec]] = defaultdict(dict)
         self._explicit: set[tuple[str, str]] = set()
         self._count = 0
+        self._top: tuple[State, ...] = ()
 
     def read(self, document: DocumentPart, plain: dict[str, Any]) -> None:
         """Read all transitions; `plain` is the value `document` was made from, for the order of its keys."""
+        self._top = tuple(self.tree.top_level())
         for key, value in plain.items():
             if key == "states" and isinstance(document.states, dict):
                 for declared in self.tree.declared.values():
                     self._of_state(declared, _at(plain, declared.path))
             elif key == "transitions":
                 self._read_rows(document.transitions or (), value)
+        for state, timers in self._timers.items():
+            state.timers = tuple(timers.values())
         if self._count > MAX_TRANSITIONS:
             self.report.add("E006", ("transitions",), f"more than {MAX_TRANSITIONS} transitions", _FEWER, key=True)
 
@@ -92,7 +97,7 @@ class TransitionReader:
     def _entry(self, state: State, events: tuple[str, ...], target: Any, path: Path) -> None:
         for event in events:
             self._check_descriptor(event, path, key=True)
-            self._arm_timeout(state, event, path)
+        self._arm(state, self._timeouts(events, path))
         for one, place in _each(target, path):
             self._add(state, events, self._body(one, place))
 
@@ -103,7 +108,7 @@ class TransitionReader:
             self.report.add("E105", path, duration_fault(error.message, text), error.hint, key=True)
             return
         event = f"timeout({text.strip()})"
-        self._arm(state, TimerSpec(event, seconds))
+        self._arm(state, [TimerSpec(event, seconds)])
         for one, place in _each(after, path):
             if isinstance(one, AfterPart) and "on_restart" in one.model_fields_set:
                 self._set_restart(state, event, one.on_restart, (*place, "on_restart"))
@@ -112,26 +117,29 @@ class TransitionReader:
     # --- flat form ------------------------------------------------------------------------------------------
 
     def _row(self, row: RowPart, plain: Any, path: Path) -> None:
-        if row.to is None and not row.actions:
+        if not row.actions and not self.report.says((*path, "to")):
             self.report.add("E104", path, "the key 'to' is missing", "a row without it needs actions:")
         events = tuple(names_in(row.event))
         for event in events:
             self._check_descriptor(event, (*path, "event"))
         body = self._body(row, path)
+        timers = self._timeouts(events, (*path, "event"))
         print_of_row = fingerprint(plain)
         for state in self._sources(row, path):
+            if self._count > MAX_TRANSITIONS:
+                return
             self.rows[state.id].append(print_of_row)
-            for event in events:
-                self._arm_timeout(state, event, (*path, "event"))
+            self._arm(state, timers)
             self._add(state, events, body)
 
     def _sources(self, row: RowPart, path: Path) -> Iterable[State]:
-        names = names_in(row.from_)
         found: dict[State, None] = {}
-        for index, name in enumerate(names):
+        wild = False
+        for index, name in enumerate(names_in(row.from_)):
             place = (*path, "from", index) if isinstance(row.from_, list) else (*path, "from")
             if name == ANY:
-                found.update(dict.fromkeys(self.tree.top_level()))
+                found.update(dict.fromkeys(() if wild else self._top))
+                wild = True
             elif (state := self.tree.find(name, place)) is not None and self._may_leave(state, place):
                 found[state] = None
         return found
@@ -139,7 +147,9 @@ class TransitionReader:
     def _may_leave(self, state: State, path: Path) -> bool:
         if state.is_history:
             self.report.add("E204", path, f"{shown(state.id)} is a history state: nothing can lead out of it")
-        elif state.kind == FINAL and not self.flat:
+        elif state.kind == FINAL and self.flat:
+            self.report.warn("W101", path, f"without effect: in {shown(state.id)} the machine has ended")
+        elif state.kind == FINAL:
             self.report.add("E203", path, f"{shown(state.id)} is a final state: nothing can lead out of it")
         return state.kind != FINAL and not state.is_history
 
@@ -152,12 +162,12 @@ class TransitionReader:
             self.tree.find_all(part.to, (*path, "to")),
             path,
             self.actions.expression(part.if_, (*path, "if")),
-            self.actions.sequence(part.actions, (*path, "actions")),
+            self.actions.content(part.actions, (*path, "actions")),
             part.internal,
         )
 
     def _add(self, source: State, events: tuple[str, ...], body: _Body) -> None:
-        self._count += 1
+        self._count += max(1, len(events))
         if self._count > MAX_TRANSITIONS:
             return
         first = next((n for n, action in enumerate(body.content) if action.kind != Kind.INSTANT), len(body.content))
@@ -198,28 +208,30 @@ class TransitionReader:
 
     # --- timers ---------------------------------------------------------------------------------------------
 
-    def _arm_timeout(self, state: State, event: str, path: Path) -> None:
-        """Arm a timer for `timeout(N)`; any other name is an ordinary event."""
-        match = _TIMEOUT.fullmatch(event)
-        if match is None:
-            return
-        try:
-            self._arm(state, TimerSpec(event, parse_duration(match.group(1))))
-        except ChartError as error:
-            if _LOOKS_LIKE_A_NUMBER.fullmatch(match.group(1)):
-                self.report.add("E105", path, duration_fault(error.message, match.group(1)), error.hint)
+    def _timeouts(self, events: Iterable[str], path: Path) -> list[TimerSpec]:
+        """A timer for each `timeout(N)`; any other name is an ordinary event."""
+        timers = []
+        for event in events:
+            match = _TIMEOUT.fullmatch(event)
+            try:
+                if match is not None:
+                    timers.append(TimerSpec(event, parse_duration(match.group(1))))
+            except ChartError as error:
+                if match is not None and _LOOKS_LIKE_A_NUMBER.fullmatch(match.group(1)):
+                    self.report.add("E105", path, duration_fault(error.message, match.group(1)), error.hint)
+        return timers
 
-    def _arm(self, state: State, timer: TimerSpec) -> None:
-        if all(known.event != timer.event for known in state.timers):
-            state.timers = (*state.timers, timer)
+    def _arm(self, state: State, timers: Iterable[TimerSpec]) -> None:
+        for timer in timers:
+            self._timers[state].setdefault(timer.event, timer)
 
     def _set_restart(self, state: State, event: str, on_restart: str, path: Path) -> None:
-        known = next(timer for timer in state.timers if timer.event == event)
+        known = self._timers[state][event]
         if (state.id, event) in self._explicit and known.on_restart != on_restart:
             self.report.add("E107", path, f"the timer {event} of this state already has on_restart: {known.on_restart}")
             return
         self._explicit.add((state.id, event))
-        state.timers = tuple(t._replace(on_restart=on_restart) if t is known else t for t in state.timers)
+        self._timers[state][event] = known._replace(on_restart=on_restart)
 
 
 def _each(target: Any, path: Path) -> Iterator[tuple[Any, Path]]:

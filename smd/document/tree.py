@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from smd.document.actions import ActionReader
@@ -117,14 +117,11 @@ class Tree:
         known = self.declared.get(name)
         if known is not None:
             return known.state
-        if "." in name:
-            last = name.rsplit(".", 1)[1]
-            candidates = [
-                d.state for d in self.declared.values() if d.state.id == last or name.endswith(f".{d.state.id}")
-            ]
-            fitting = [s for s in candidates if f".{_full_name(s)}".endswith(f".{name}")]
-            if len(fitting) == 1:
-                return fitting[0]
+        ends = (name[at + 1 :] for at, letter in enumerate(name) if letter == ".")
+        candidates = [self.declared[end].state for end in ends if end in self.declared]
+        fitting = [s for s in candidates if f".{_full_name(s)}".endswith(f".{name}")]
+        if len(fitting) == 1:
+            return fitting[0]
         self.report.add("E202", path, f"unknown state {shown(name)}", self.report.nearest(name, self.declared))
         return None
 
@@ -133,14 +130,13 @@ class Tree:
         listed = isinstance(names, list)
         found = [self.find(name, (*path, index) if listed else path) for index, name in enumerate(names_in(names))]
         states = tuple(dict.fromkeys(state for state in found if state is not None))
-        for one, two in ((a, b) for n, a in enumerate(states) for b in states[n + 1 :]):
-            if not _orthogonal(one, two):
-                self.report.add(
-                    "E206",
-                    path,
-                    f"{shown(one.id)} and {shown(two.id)} cannot be active together",
-                    "several targets must lie in different regions of a parallel state",
-                )
+        if (clash := _clash(states)) is not None:
+            self.report.add(
+                "E206",
+                path,
+                f"{shown(clash[0].id)} and {shown(clash[1].id)} cannot be active together",
+                "several targets must lie in different regions of a parallel state",
+            )
         return states
 
     def top_level(self) -> Iterator[State]:
@@ -201,7 +197,7 @@ class Tree:
                     "E205",
                     place,
                     f"{shown(target.id)} does not lie in {shown(state.id)}",
-                    self.report.nearest(target.id, [child.id for child in inner]),
+                    self.report.nearest(target.id, (child.id for child in inner)),
                 )
         state.initial = targets or state.initial
         if isinstance(initial, InitialPart):
@@ -261,7 +257,20 @@ def _full_name(state: State) -> str:
     return ".".join(reversed([state.id, *(s.id for s in _ancestors(state) if s.parent is not None)]))
 
 
-def _orthogonal(one: State, two: State) -> bool:
-    above = [one, *_ancestors(one)]
-    common = next(state for state in (two, *_ancestors(two)) if state in above)
-    return common.kind == PARALLEL and common not in {one, two}
+def _place(target: State) -> State:
+    """A history state may bring any state of its parent, so it takes the place of the parent."""
+    return target.parent if target.is_history and target.parent is not None else target
+
+
+def _clash(states: Iterable[State]) -> tuple[State, State] | None:
+    """The first two states that cannot be active together, each way to the root walked no further than needed."""
+    above: dict[State, State] = {}
+    for state in states:
+        place = _place(state)
+        step: State | None = place
+        while step is not None and step not in above:
+            above[step] = state
+            step = step.parent
+        if step is not None and (step in {place, _place(above[step])} or step.kind != PARALLEL):
+            return above[step], state
+    return None

@@ -42,16 +42,18 @@ states:
 """
 
 
-BROKEN = """
+CHAIN = ", ".join(f"d{n}: {{$ref: '#/$defs/d{n + 1}'}}" for n in range(999))
+"""References through which no stack is deep enough to follow."""
+BROKEN = f"""
 machine: broken
 events:
-  number: {payload: {$ref: '#'}}
-  text: {payload: {$ref: '#/$defs/a', $defs: {a: {$ref: '#/$defs/b'}, b: {$ref: '#/$defs/a'}}}}
-context: {seen: []}
+  number: {{payload: {{$ref: '#/$defs/d0', $defs: {{{CHAIN}, d999: {{}}}}}}}}
+  text: {{payload: {{allOf: [{{$ref: '#/$defs/d0'}}], $defs: {{{CHAIN}, d999: {{}}}}}}}}
+context: {{seen: []}}
 states:
   on:
     on:
-      note: {actions: [{type: assign, set: {seen: 'context.seen + [event.payload.n]'}}]}
+      note: {{actions: [{{type: assign, set: {{seen: 'context.seen + [event.payload.n]'}}}}]}}
 """
 
 

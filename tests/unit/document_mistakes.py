@@ -16,6 +16,7 @@ class Case(NamedTuple):
 
 
 TWO = "states:\n  a: \n  b: \n"
+PAYLOAD = "states: {a: }\nevents: {e: {payload: %s}}"
 MINE = "states: {a: {actions: [{type: mine, %s}]}}"
 FLAT_MINE = "states: [waiting]\nactions: {waiting: [{type: mine, %s}]}"
 MAPPED = "states: {a: {actions: [{type: run, argv: [x], error_mappings: {%s}}]}}"
@@ -42,6 +43,30 @@ CASES = [
     Case("E102", "states: {a: {on: {^a*: a}}}", "states.a.on.a*", "is not an event", "a.b.*"),
     Case("E102", "states: {a: {on: {^'*.b': a}}}", "states.a.on.'*.b'", "is not an event", "a.b.*"),
     Case("E102", TWO + "machine: ^a/b", "machine", "not a machine name"),
+    Case("E102", TWO + "transitions: [{from: a, to: b, event: ^[]}]", "transitions[0].event", "must not be empty"),
+    Case("E102", TWO + "transitions: [{from: a, to: ^[], event: e}]", "transitions[0].to", "must not be empty"),
+    Case("E102", TWO + "transitions: [{from: ^[], to: b, event: e}]", "transitions[0].from", "must not be empty"),
+    Case("E102", "states: {a: {on: {e: ^[]}}}", "states.a.on.e", "must not be empty"),
+    Case("E102", "states: {a: {on: {e: {to: ^[]}}}}", "states.a.on.e.to", "must not be empty"),
+    Case("E102", "states: {a: {on: {e: [{to: ^[]}]}}}", "states.a.on.e[0].to", "must not be empty"),
+    Case("E102", "states: {a: {always: ^[]}}", "states.a.always", "must not be empty"),
+    Case("E102", "states: {a: {after: {5s: ^[]}}}", "states.a.after.5s", "must not be empty"),
+    Case("E102", "initial: ^[]\nstates: {a: }", "initial", "must not be empty"),
+    Case("E102", PAYLOAD % "{pattern: ^(a+)+$}", "events.e.payload.pattern", "must not repeat a group", "simpler"),
+    Case(
+        "E102",
+        PAYLOAD % "{items: {patternProperties: {^(a+)+$: {}}}}",
+        "events.e.payload.items.patternProperties.'(a+)+$'",
+        "must not repeat a group",
+    ),
+    Case("E102", PAYLOAD % "{$ref: ^'#'}", "events.e.payload.'$ref'", "leads back to itself", "properties:"),
+    Case(
+        "E102",
+        PAYLOAD % "{$ref: '#/$defs/a', $defs: {a: {anyOf: [{type: 'null'}, {$ref: ^'#/$defs/a'}]}}}",
+        "events.e.payload.'$defs'.a.anyOf[1].'$ref'",
+        "leads back to itself",
+    ),
+    Case("E102", PAYLOAD % "{$ref: ^'#/const', const: {}}", "events.e.payload.'$ref'", "is no schema", "$defs:"),
     Case("E102", "states: {^'*': }", "states.*", "cannot be named", "from:"),
     Case("E102", "states: {^'': {}, a: }", "states.''", "one line of 1 to 255 bytes"),
     Case(
@@ -56,6 +81,34 @@ CASES = [
     Case("E103", TWO + "template: ^yes", "template", "must be true or false (got 'yes')", "write true"),
     Case("E103", "states: ^5", "states", "must be a list or a mapping (got 5)"),
     Case("E103", "states: {a: {on: {e: ^7}}}", "states.a.on.e", "must be a text, a mapping or a list (got 7)"),
+    Case("E103", "states: {a: {on: {e: ^true}}}", "states.a.on.e", "must be a text, a mapping or a list (got true)"),
+    Case("E103", "initial_state: ^1\nstates: [a, b]", "initial_state", "must be a text (got 1)"),
+    Case("E101", "states: {a: {on: {e: {^condition: x}}}}", "states.a.on.e.condition", "unknown key", "'if'?"),
+    Case("E100", "^", "", "a document is a mapping"),
+    Case("E100", "# nothing\n^~", "", "a document is a mapping"),
+    Case(
+        "E202",
+        "initial_state: w\ntransitions: [{from: w, to: busy, event: e}]\nactions: {bussy: ^[{type: log}]}",
+        "actions.bussy",
+        "unknown state 'bussy'",
+        "'busy'",
+    ),
+    Case(
+        "E302",
+        "states: {a: {actions: [{type: bash, params: {command: ls, ^retry: {max: 1}}}]}}",
+        "states.a.actions[0].params.retry",
+        "'retry' is no parameter of bash",
+        "beside params:",
+    ),
+    Case(
+        "E302",
+        "states: {a: {actions: [{type: bash, params: {command: ls, ^if: x}}]}}",
+        "states.a.actions[0].params.if",
+        "'if' is no parameter of bash",
+        "beside params:",
+    ),
+    Case("E302", "states: {a: {actions: [{type: log, ^condition: x}]}}", "states.a.actions[0].condition", "no", "'if'"),
+    Case("E302", "states: {a: {actions: [{type: log, ^failure: x}]}}", "states.a.actions[0].failure", "no", "'error'"),
     Case("E103", "states: {a: ^3}", "states.a", "must be a mapping (got 3)"),
     Case("E103", "states: {a: {on: {e: {if: ^true}}}}", "states.a.on.e.if", "must be a text (got true)"),
     Case("E103", TWO + "machine: ^5", "machine", "must be a text (got 5)"),
@@ -330,18 +383,4 @@ CASES = [
             ("{$ref: ^'http://127.0.0.1:1/x'}", "'$ref'", "nothing in this schema is named", "same payload"),
         )
     ),
-]
-
-WARNINGS = [
-    Case(
-        "W101",
-        "states: {a: {actions: [{type: start_fsm, yaml_path: p, machine_name: n, ^additional_args: [--debug]}]}}",
-        "states.a.actions[0].additional_args",
-        "without effect",
-        "context_vars:",
-    ),
-    Case("W102", FLAT_MINE % "^retry: 3", "actions.waiting[0].retry", "own parameter: must be a mapping (got 3)"),
-    Case("W102", FLAT_MINE % "^retry: {max: 3, backoff: 2}", "actions.waiting[0].retry", "(got a mapping)"),
-    Case("W102", FLAT_MINE % "^timeout: soon", "actions.waiting[0].timeout", "must be a duration (got 'soon')"),
-    Case("W102", FLAT_MINE % "^if: {a: 1}", "actions.waiting[0].if", "must be an expression", "params:"),
 ]

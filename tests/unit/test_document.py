@@ -257,8 +257,11 @@ def test_rows_with_the_same_timeout_arm_one_timer() -> None:
 
 
 def test_without_a_list_the_states_are_those_that_rows_and_actions_name() -> None:
-    chart = load("initial_state: a\ntransitions: [{from: a, to: b, event: x}]\nactions: {b: , c: [{type: log}]}")
+    chart = load("initial_state: c\ntransitions: [{from: a, to: b, event: x}]\nactions: {b: , c: [{type: log}]}")
     assert list(chart.states) == ["", "a", "b", "c"]
+    assert list(load("actions: {waiting: [{type: log}]}").states) == ["", "waiting"]
+    alone = load("initial_state: a\ntransitions: [{from: a, to: b, event: x}]\nactions: {a: , other: [{type: log}]}")
+    assert list(alone.states) == ["", "a", "b", "other"]
     wild = load('transitions: [{from: "*", to: b, event: x}]')
     assert list(wild.states) == ["", "waiting", "b"]
 
@@ -277,6 +280,28 @@ transitions: []
     groups = {"INTAKE": ("waiting", "fetching"), "DONE": ("stopped",)}
     assert chart.state_groups == groups
     assert chart_from_plain(chart.source).state_groups == groups
+
+
+@pytest.mark.parametrize(("comment", "name"), [
+    ("MAIN\tLOOP", "MAIN LOOP"), ("A\u00a0 B", "A B"), ("\U0001f468\u200d\U0001f469", "\U0001f468 \U0001f469"),
+    ("DATA  IN", "DATA  IN"), ("x" * 256, None), ("\u00e9" * 128, None), ("\u200b", None),
+])  # fmt: skip
+def test_a_comment_becomes_a_group_whose_name_the_store_gives_back_or_none(comment: str, name: str | None) -> None:
+    chart = load(f"states:\n  # === {comment} ===\n  - waiting\n")
+    assert chart.state_groups == ({} if name is None else {name: ("waiting",)})
+    assert chart_from_plain(chart.source).state_groups == chart.state_groups
+
+
+def test_groups_of_comments_are_left_out_where_the_store_could_not_give_the_chart_back() -> None:
+    text = "initial_state: s0\nstates:\n" + "".join(f"  # === G{n} ===\n  - s{n}\n" for n in range(40_000))
+    chart = load(text)
+    assert chart.state_groups == {}
+    assert len(chart_from_plain(chart.source).states) == 40_001
+
+
+def test_a_chart_as_large_as_may_be_comes_back_from_the_store() -> None:
+    chart = load_document(f"{{states: [waiting], context: {{k: [{'0,' * 99_990}]}}}}", "demo.yaml")
+    assert chart_from_plain(chart.source).machine == "demo"
 
 
 def test_every_key_of_the_predecessor_is_accepted() -> None:

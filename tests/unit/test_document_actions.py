@@ -251,3 +251,20 @@ def test_lasting_actions_of_a_transition_head_the_sequence_of_its_atomic_target(
     assert {t: [a.type for a in head] for t, head in target.heads.items()} == {go: ["sleep", "log"]}
     assert end.content == ()
     assert list(chart.states["d"].heads) == [end, *chart.states["b"].transitions]
+
+
+@pytest.mark.parametrize(("given", "flat", "nested"), [
+    ("", ("events_cleared", "no_events_to_clear"), ("events_cleared", "no_events_to_clear")),
+    ("success: ok", ("ok", "ok"), ("ok", "no_events_to_clear")),
+    ("success: null", (None, None), (None, "no_events_to_clear")),
+    ("success: ok, empty: none", ("ok", "none"), ("ok", "none")),
+    ("params: {success: ok}", ("ok", "ok"), ("ok", "no_events_to_clear")),
+])  # fmt: skip
+def test_in_the_flat_form_the_success_of_clear_events_stands_for_both_its_events(
+    given: str, flat: tuple[str | None, ...], nested: tuple[str | None, ...]
+) -> None:
+    action = f"actions: [{{type: clear_events, event_types: e, {given}}}]"
+    charts = [f"states: [a]\ninitial_state: a\n{action.replace('[', '{a: [').replace(']', ']}')}"]
+    charts.append(f"states: {{a: {{{action}}}}}")
+    found = [load_document(text, "f").states["a"].sequence[0].events for text in charts]
+    assert [(events["success"], events["empty"]) for events in found] == [flat, nested]

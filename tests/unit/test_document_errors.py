@@ -8,7 +8,8 @@ import pytest
 
 from smd.document import CODES, DocumentError, Problem, chart_from_plain, check_document, load_document, render_problems
 from smd.yaml_source import MAX_PROBLEMS
-from tests.unit.document_mistakes import CASES, WARNINGS, Case
+from tests.unit.document_mistakes import CASES, Case
+from tests.unit.document_warnings import WARNINGS
 
 
 def place_of(marked: str) -> tuple[str, int, int]:
@@ -251,3 +252,25 @@ def test_bare_numbers_are_no_keys_outside_of_actions_and_states(text: str) -> No
 )
 def test_schemas_of_payloads_may_refer_to_themselves(schema: str) -> None:
     assert check_document(f"states: {{a: }}\nevents: {{e: {{payload: {schema}}}}}", "f") == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "states: {a: {entry: [{type: log, success: null, repeatable: false, run_policy: once}]}}",
+        "states: {a: {on: {e: {to: a, actions: [{type: sleep}, {type: log, success: x, repeatable: true}]}}}}",
+        "states: {a: {actions: [{type: log, success: x, repeatable: true}]}}",
+        "states: {a: {actions: [{type: send_event, target: x, fire_and_forget: true, success: null}]}}",
+        "states: [waiting, completed]\ntransitions: [{from: '*', to: completed, event: e}]",
+        "states: [waiting, completed]\ntransitions: [{from: completed, to: waiting, event: e}]",
+        "metadata: {machine_name: a, machine_nam: b}\nstates: {a: }",
+        "metadata: {machine_type: a, name: b, version: 1}\nstates: {a: }",
+    ],
+)
+def test_what_has_an_effect_or_asks_for_none_is_not_warned_of(text: str) -> None:
+    assert check_document(text, "f") == []
+
+
+def test_actions_are_not_blamed_for_rows_that_cannot_be_read() -> None:
+    found = check_document("transitions: [{from: waiting, to: busy, event: 5}]\nactions: {busy: [{type: log}]}", "f")
+    assert [p.path for p in found] == ["transitions[0].event"]
