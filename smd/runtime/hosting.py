@@ -106,13 +106,14 @@ class Hosting:
 
     def _forget(self, machine: Machine) -> None:
         supervisor, name = self._supervisor, machine.name
-        if supervisor.machines.get(name) is machine:
-            del supervisor.machines[name]
+        supervisor.working.cancel_all(machine)
+        if supervisor.machines.get(name) is not machine:
+            return  # what follows is a namesake's by now
+        del supervisor.machines[name]
         supervisor.timers.set(name, None)
         supervisor.queue.forget(machine)
         supervisor.restarts.forget(name)
         self._linked.forget(machine)
-        supervisor.working.cancel_all(machine)
         self._pauses.pop(name, None)
 
     def _host(self, row: MachineRow, chart: Statechart, snapshot: Snapshot | None) -> Machine:

@@ -135,7 +135,7 @@ async def _look(machine: Machine, turn: Turn, error: StaleVersion | OutcomeUnkno
         hold(machine, why)
         return
     machine.submitted = False
-    if row is None:
+    if row is None or machine.supervisor.machines.get(machine.name) is not machine:
         machine.inbox.put_back(turn.batch)
         machine.supervisor.hosting.gone(machine)
     elif isinstance(error, OutcomeUnknownError) and row.version == machine.version:

@@ -104,7 +104,7 @@ class Turn:
         for item in self.batch:
             if item.seq is not None and item.seq in result.cleared:
                 continue
-            if not was_up and result.status == "running" and is_newcomer(item):
+            if not was_up and (result.later or result.status == "running") and is_newcomer(item):
                 result.later.append(item)
                 continue
             if result.life != life and item.event.timer:

@@ -1,5 +1,8 @@
 """Configurations: the sets of states a machine can be in, made once each and shared by all machines of a chart.
 
+The table of them is bounded: a chart whose regions can be combined in many ways begins a new one when it is full. So
+configurations are compared by `==`, and two equal ones are the same object as long as neither was put out.
+
 A configuration carries what selection and microsteps have already computed for it (see `plan.py`, `course.py`).
 """
 
@@ -16,9 +19,14 @@ if TYPE_CHECKING:
     from smd.statechart.model import Transition
     from smd.statechart.plan import Microstep, Plan
 
+_CONFIGURATIONS = 1_000
+"""Configurations that a chart remembers."""
+_ROOM = 256
+"""Entries that each table of a configuration may have."""
+
 
 class Configuration:
-    """One set of active states, interned: equal sets of one chart are the same object.
+    """One set of active states. Equal are those with the same states of the same chart.
 
     Attributes:
         states: all active states but the root, in document order.
@@ -26,10 +34,11 @@ class Configuration:
         label: their ids joined by commas.
         eventless: some active state has a transition without event.
         sequenced: active states that have actions to run.
+        room: entries that each table (plans, courses, microsteps) may have; none once the chart forgot it.
     """
 
-    __slots__ = ("courses", "eventless", "ids", "label", "leaf_ids", "leaves", "microsteps", "plans", "sequenced",
-                 "states")  # fmt: skip
+    __slots__ = ("courses", "eventless", "ids", "label", "leaf_ids", "leaves", "microsteps", "plans", "room",
+                 "sequenced", "states")  # fmt: skip
 
     def __init__(self, states: tuple[State, ...]) -> None:
         self.states = states
@@ -39,9 +48,21 @@ class Configuration:
         self.label = ",".join(self.leaf_ids)
         self.eventless = any(not t.events for s in states for t in s.transitions)
         self.sequenced = tuple(s for s in states if s.sequence or s.heads)
+        self.room = _ROOM
         self.plans: dict[object, Plan] = {}
         self.courses: dict[object, Course | None] = {}
         self.microsteps: dict[tuple[Transition, ...], Microstep] = {}
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or (isinstance(other, Configuration) and self.states == other.states)
+
+    def __hash__(self) -> int:
+        return hash(self.states)
+
+    def forget(self) -> None:
+        """Drop what was computed and keep nothing more, so that it holds no other configuration alive."""
+        self.room = 0
+        self.plans, self.courses, self.microsteps = {}, {}, {}
 
     def __repr__(self) -> str:
         return f"<Configuration {self.label}>"
@@ -52,6 +73,10 @@ def configuration_of(chart: Statechart, states: Iterable[State]) -> Configuratio
     key = tuple(sorted((s for s in states if s.parent is not None), key=lambda s: s.order))
     known = chart.configurations.get(key)
     if known is None:
+        if len(chart.configurations) >= _CONFIGURATIONS:
+            old, chart.configurations = chart.configurations, {}
+            for configuration in old.values():
+                configuration.forget()
         known = chart.configurations[key] = Configuration(key)
     return known
 

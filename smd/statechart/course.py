@@ -31,8 +31,6 @@ from smd.statechart.step import Step
 
 _OPEN = frozenset({ASKING, WAITING, WORKING})
 _NO_PAYLOAD: tuple[Any, ...] = ({}, None)
-_COURSES = 256
-"""Courses a configuration remembers; Python actions may answer any number of names."""
 
 
 class Deed(NamedTuple):
@@ -126,7 +124,7 @@ def _course(chart: Statechart, configuration: Configuration, record: Sequence, a
     key = (record.state, record.index, record.head, answer)
     if key not in configuration.courses:
         course = _Way(chart, configuration).after(record._replace(entry=0), answer)
-        if len(configuration.courses) >= _COURSES:
+        if len(configuration.courses) >= configuration.room:
             return course
         configuration.courses[key] = course
     return configuration.courses[key]

@@ -61,6 +61,7 @@ class Event(NamedTuple):
         sent_at: seconds since the epoch; 0 when unknown.
         timer: id of the timer that fired, else empty.
         outcome: the action's answer this event stands for, else None.
+        owner: of a deferred time-out, the state that armed it: only there transitions are searched; else empty.
     """
 
     type: str
@@ -73,3 +74,4 @@ class Event(NamedTuple):
     origin_layer: str | None = None
     timer: str = ""
     outcome: Outcome | None = None
+    owner: str = ""

@@ -30,9 +30,9 @@ def simple_step(chart: Statechart, snapshot: Snapshot, event: Event, plan: Plan)
             context = change(context, event, None)
     except (ExpressionError, ActionError):
         return None
-    machine, life, version, source, _, _, history, timers, sequences, held, deferred, entry, status, _ = snapshot
-    after = _new(Snapshot, (machine, life, version + 1, source, row.target, context, history, timers, sequences, held,
-                            deferred, entry, status, NO_LOOP))  # fmt: skip
+    name, life, version, source, _, _, history, timers, sequences, held, deferred, entry, status, _, covered = snapshot
+    after = _new(Snapshot, (name, life, version + 1, source, row.target, context, history, timers, sequences, held,
+                            deferred, entry, status, NO_LOOP, covered))  # fmt: skip
     return _new(Step, (after, row.taken, (), TAKEN, "", ""))
 
 
@@ -59,5 +59,7 @@ def _combined_row(chart: Statechart, snapshot: Snapshot, event: Event, plan: Pla
     if not chosen:
         return None
     if chosen not in plan.steps:
+        if len(plan.steps) >= snapshot.configuration.room:
+            return None
         plan.steps[chosen] = row_of(chart, snapshot.configuration, event.type, chosen)
     return plan.steps[chosen]

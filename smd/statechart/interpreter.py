@@ -34,12 +34,11 @@ from smd.statechart.event import Event, Hold, Outcome
 from smd.statechart.expression import ExpressionError
 from smd.statechart.fast import simple_step
 from smd.statechart.model import IGNORE, QUEUE, State, Statechart, Transition
-from smd.statechart.plan import Microstep, Plan, entry_blocks, microstep_of, plan_for
+from smd.statechart.plan import COMMUNICATION, Microstep, Plan, entry_blocks, microstep_of, plan_for
 from smd.statechart.run import GUARD, Run
 from smd.statechart.sets import compute_entry_set, record_history
 from smd.statechart.snapshot import FINISHED, FINISHING, NO_LOOP, RUNNING, SLEEPING, WORKING, Snapshot, Timer
 from smd.statechart.step import Step
-from smd.statechart.template import MISSING, walk
 
 
 def initial(chart: Statechart, *, machine: str, life: int, version: int, context: dict[str, Any], now: float,
@@ -112,7 +111,7 @@ def resettle(chart: Statechart, snapshot: Snapshot, event: Event, now: float) ->
 
 def full_step(chart: Statechart, snapshot: Snapshot, event: Event, now: float) -> Step:
     """The whole algorithm, without the short cut; same arguments and result as `macrostep`."""
-    if chart.flat and event.type == "error.communication" and not chart.mentions(event.type):
+    if chart.flat and event.type == COMMUNICATION and event.outcome is None and not chart.mentions(event.type):
         event = event._replace(type="error")
     run = Run(chart, snapshot, event, now)
     if run.status == FINISHED:
@@ -147,14 +146,19 @@ def _timer(run: Run, event: Event) -> Step:
     else:
         run.stimulus()
         run.external = sequence.leading_event(run, timer.state)
-        verdict = _offer(
-            run, plan_for(run.chart, run.configuration, event.type, run.chart.states[timer.state], upwards=False)
-        )
+        verdict = _offer(run, _plan_in(run, event.type, timer.state), timer.state)
         if verdict is not None:
             _settle(run)
             return _step(run, *verdict)
     _settle(run)
     return _step(run, TAKEN)
+
+
+def _plan_in(run: Run, event_type: str, owner: str) -> Plan:
+    """A time-out is searched only in the state that armed it, any other event everywhere."""
+    if not owner:
+        return plan_for(run.chart, run.configuration, event_type)
+    return plan_for(run.chart, run.configuration, event_type, run.chart.states[owner], upwards=False)
 
 
 def _send_delayed(run: Run, timer: Timer) -> None:
@@ -173,10 +177,13 @@ def _external(run: Run, event: Event) -> Step:
     return _step(run, *(verdict or (TAKEN,)))
 
 
-def _offer(run: Run, plan: Plan) -> tuple[str, str, str] | None:
-    """Let an external or timer event act; None if it was taken, else (disposition, code, reason)."""
+def _offer(run: Run, plan: Plan, owner: str = "") -> tuple[str, str, str] | None:
+    """Let an external or timer event act; None if it was taken, else (disposition, code, reason).
+
+    `owner` is the state whose timer it is.
+    """
     event = run.event
-    _promote(run, event)
+    run.promote(event)
     enabled = _select(run, plan)
     if not enabled:
         accepted, answer = outcome.hand_over(run, event)
@@ -185,29 +192,12 @@ def _offer(run: Run, plan: Plan) -> tuple[str, str, str] | None:
     microstep = microstep_of(run.chart, run.configuration, enabled, run.history)
     rule = _busy_rule(run, microstep)
     if rule == QUEUE:
-        run.deferred = (*run.deferred, event._replace(timer=""))
+        run.deferred = (*run.deferred, event._replace(timer="", owner=owner))
         return DEFERRED, "busy", f"'{run.configuration.label}' is busy; it follows when the action has ended"
     if rule == IGNORE:
         return IGNORED, "busy", f"'{run.configuration.label}' is busy and its busy rule is ignore"
     _take(run, microstep)
     return None
-
-
-def _promote(run: Run, event: Event) -> None:
-    spec = run.chart.events.get(event.type)
-    if spec is None:
-        return
-    whole = {
-        "type": event.type,
-        "payload": event.payload,
-        "job_id": event.job_id,
-        "source": event.source,
-        "id": event.id,
-    }
-    for key, path in spec.context_map:
-        value = walk(whole, path)
-        if value is not None and value is not MISSING:
-            run.set_context({**run.context, key: value})
 
 
 def _why_ignored(run: Run, plan: Plan) -> tuple[str, str, str]:
@@ -284,7 +274,7 @@ def _handle(run: Run, answer: sequence.Answer | None) -> None:
     if answer is None or run.status != RUNNING:
         return
     run.event = answer.event
-    _promote(run, answer.event)
+    run.promote(answer.event)
     taken = _try(run, _select(run, plan_for(run.chart, run.configuration, answer.event.type, answer.state)))
     if not taken and answer.failed:
         sequence.mark_unhandled(run, answer.failed)
@@ -296,10 +286,10 @@ def _settle_without_sequences(run: Run) -> None:
             continue
         if not run.internal:
             return
-        run.count_microstep()
         run.event = run.internal.popleft()
-        _promote(run, run.event)
+        run.promote(run.event)
         if not _try(run, _select(run, plan_for(run.chart, run.configuration, run.event.type))):
+            run.count_microstep()
             run.nothing_took(run.event)
 
 
@@ -308,15 +298,21 @@ def _retry_deferred(run: Run) -> bool:
     if not run.deferred or not run.freed or run.status != RUNNING:
         return False
     run.freed = False
-    waiting, run.deferred = run.deferred, ()
+    waiting, again = run.deferred, 0
     for place, event in enumerate(waiting):
-        run.event, run.external, run.direct = event, event, True
+        owner = event.owner
+        run.event, run.direct = event, not owner
+        run.external = sequence.leading_event(run, owner) if owner else event
+        run.deferred = (*run.deferred[:again], *waiting[place + 1 :])  # what states left by it own goes with them
         run.microsteps = 0
         run.stimulus()
-        if _offer(run, plan_for(run.chart, run.configuration, event.type)) is None:
-            run.deferred = (*run.deferred, *waiting[place + 1 :])
+        verdict = _offer(run, _plan_in(run, event.type, owner), owner)
+        if verdict is None:
             run.freed = True
             return True
+        if verdict[0] == DEFERRED:
+            run.deferred = (*run.deferred[:again], run.deferred[-1])
+            again += 1
     return bool(run.internal)
 
 
@@ -348,7 +344,10 @@ def _take(run: Run, microstep: Microstep) -> None:
 def _raise_done(run: Run, final: State, finished: State) -> None:
     payload: Any = None
     if final.donedata is not None and finished is final.parent:
-        payload = final.donedata.render(run.lookup(final.id))
+        try:
+            payload = final.donedata.render(run.lookup(final.id))
+        except (ExpressionError, ActionError) as error:
+            run.raise_error("error.execution", "action", f"output: {error.message}", final.id)
     run.raise_internal(f"done.state.{finished.id}", payload)
 
 
@@ -371,7 +370,10 @@ def _exit_interpreter(run: Run) -> None:
     run.status = FINISHED
     for state in reversed(run.configuration.states):
         execute_block(run, compiled(state.exit), state.id)
-    run.timers = tuple(t for t in run.timers if t.kind == "send")
+    for timer in run.timers:
+        if timer.kind == "send":
+            run.effects.append(Warn("dropped", f"'{timer.event}' is not sent any more: the machine is finished"))
+    run.timers = ()
     for event in run.deferred:
         run.effects.append(Warn("dropped", f"deferred event '{event.type}' comes too late: the machine is finished"))
     run.deferred = ()

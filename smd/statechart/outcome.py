@@ -102,8 +102,13 @@ def _disarm(run: Run, record: Sequence, event_type: str | None) -> Answer | None
 
 
 def _drop_timeout(run: Run, record: Sequence) -> None:
-    """The record's action waits no more. While it waited, its time-out was the only timer of this entry."""
-    if run.timers:
+    """The record's action waits no more. While it waited, its time-out was the only timer of this entry.
+
+    An armed record shares its entry with the one that goes on, whose timer this is; it has its deadline instead.
+    """
+    if record.phase == ARMED:
+        _drop_deadline(run, record)
+    elif run.timers:
         run.timers = tuple([t for t in run.timers if t.kind != "sequence" or t.data != record.entry])
 
 
@@ -125,7 +130,11 @@ def receive(run: Run, outcome: Outcome, payload: Any) -> Received:
         return Received(False)
     action = action_of(run.chart, record)
     take_jobs(run, record, outcome)
-    run.patch(outcome.patch)
+    try:
+        run.patch(outcome.patch)
+    except ActionError as error:
+        _drop_timeout(run, record)
+        return Received(True, fail_here(run, record, action, error.message))
     given = _empty(run, record, action, outcome) if outcome.empty else _apply(run, record, action, outcome)
     if given is not None and payload is not None:
         given = given._replace(event=given.event._replace(payload=payload))
@@ -159,7 +168,7 @@ def _apply(run: Run, record: Sequence, action: Action, outcome: Outcome) -> Answ
 
 
 def _retries(run: Run, record: Sequence, action: Action) -> bool:
-    if action.retry is None or record.attempt > action.retry.max:
+    if action.retry is None or record.attempt > action.retry.max or record.phase == ARMED:
         return False
     following = record._replace(attempt=record.attempt + 1, phase=SLEEPING)
     put(run, record, following)
@@ -210,7 +219,7 @@ def _direction(run: Run, record: Sequence, event_type: str | None) -> tuple[bool
     if chosen is None:
         return False, False
     microstep = microstep_of(run.chart, run.configuration, (chosen,), run.history)
-    same = microstep.target is run.configuration and (not chosen.targets or state in microstep.entered)
+    same = microstep.target == run.configuration and (not chosen.targets or state in microstep.entered)
     return same, not same
 
 
@@ -238,12 +247,20 @@ def _arm_deadline(run: Run, record: Sequence, seconds: float) -> None:
 
 
 def hand_over(run: Run, event: Event) -> Received:
-    """Give an external event that no transition takes to a `check_events` that waits for it."""
+    """Give an external event that no transition takes to a `check_events` that waits for it.
+
+    If what it waits for cannot be worked out any more, the action fails.
+    """
     for record in run.sequences:
-        if record.phase != WAITING:
+        action = action_of(run.chart, record) if record.phase == WAITING else None
+        if action is None or action.watch != "events":
             continue
-        action = action_of(run.chart, record)
-        if action.watch == "events" and wants(run, record, action, event):
+        try:
+            wanted = wants(run, record, action, event)
+        except (ExpressionError, ActionError) as error:
+            _drop_timeout(run, record)
+            return Received(True, fail_here(run, record, action, error.message))
+        if wanted:
             state = run.chart.states[record.state]
             _drop_timeout(run, record)
             following = record._replace(event=event, direct=False)

@@ -5,7 +5,8 @@ precedence. A *microstep* belongs to (configuration, transitions): the sets left
 configuration, the done events, and whether it is *simple*: nothing but pure changes of the context, so that
 `interpreter.macrostep` can apply it without further ado.
 
-Only event types that the chart mentions are remembered, for names from the wire would grow the tables without bound.
+Every table is bounded: of event types that the chart does not mention, and of combinations of transitions, only the
+first ones are remembered (`Configuration.room`).
 """
 
 from __future__ import annotations
@@ -20,10 +21,8 @@ from smd.statechart.event import Event
 from smd.statechart.model import FINAL, PARALLEL, State, Statechart, Transition
 from smd.statechart.scope import Moment
 from smd.statechart.selection import candidates, remove_conflicting_transitions
-from smd.statechart.sets import History, compute_entry_set, compute_exit_set
+from smd.statechart.sets import History, compute_entry_set, compute_exit_set, record_history
 
-_PLANS = 256
-"""Plans a configuration remembers for event types that only a prefix or wildcard, or nothing, matches."""
 _TRACES = 16
 """Event types for which a microstep remembers its trace entry; a wildcard may bring any number."""
 
@@ -127,13 +126,17 @@ def microstep_of(
         return known
     kept = remove_conflicting_transitions(chart, transitions, configuration.states, history)
     leaving = compute_exit_set(chart, kept, configuration.states, history)
+    if any(child.is_history for state in leaving for child in state.children):
+        history = {**history, **record_history(leaving, configuration.states)}
     entering = compute_entry_set(chart, kept, history)
     entered = tuple(sorted((s for s in entering.states if s.parent is not None), key=lambda s: s.order))
     exited = tuple(sorted(leaving, key=lambda s: s.order, reverse=True))
     target = configuration_of(chart, (set(configuration.states) - leaving) | set(entered))
     blocks = [(s, entry_blocks(s, entering.default_entry, entering.default_history)) for s in entered]
     made = Microstep(kept, exited, entered, blocks, target)
-    if not entering.dynamic:
+    # What is preempted depends on history too where it targets one.
+    dynamic = entering.dynamic or any(target.is_history for t in transitions for target in t.targets)
+    if not dynamic and len(configuration.microsteps) < configuration.room:
         configuration.microsteps[transitions] = made
     return made
 
@@ -149,6 +152,9 @@ def entry_blocks(
         blocks.append(compiled(default_history[state].initial_content))
     return tuple(block for block in blocks if block)
 
+
+COMMUNICATION = "error.communication"
+"""A message did not arrive; flat charts that do not mention it know it as `error`."""
 
 Test = Callable[[dict[str, Any], Event | None, Moment | None], bool]
 
@@ -193,7 +199,7 @@ def plan_for(
     spec = chart.events.get(event_type) if event_type is not None else None
     plan = Plan(tuple(c for c in found if c), promotes=bool(spec and spec.context_map))
     exact = event_type is None or event_type in chart.events or event_type in chart.descriptors
-    if exact or len(configuration.plans) < _PLANS:
+    if len(configuration.plans) < configuration.room or (exact and configuration.room):
         if origin is None and event_type is not None and not plan.promotes:
             _make_fast(chart, configuration, event_type, plan)
         configuration.plans[key] = plan
@@ -205,6 +211,8 @@ def _make_fast(chart: Statechart, configuration: Configuration, event_type: str,
     if not transitions or any(t.cond and (t.cond.roots - {"context", "event"} or t.cond.states) for t in transitions):
         return
     if any(t.targets and any(s.is_history for s in t.targets) for t in transitions):
+        return
+    if chart.flat and event_type == COMMUNICATION:  # from outside it comes under another name, see `full_step`
         return
     if len(plan.leaves) == 1:
         rows = [row_of(chart, configuration, event_type, (t,), t.cond.test if t.cond else None) for t in plan.leaves[0]]

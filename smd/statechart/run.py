@@ -13,6 +13,7 @@ from smd.statechart.event import Event, Hold
 from smd.statechart.model import Statechart
 from smd.statechart.scope import Lookup, Moment, lookup_in
 from smd.statechart.snapshot import NO_LOOP, Sequence, Snapshot, Timer
+from smd.statechart.template import MISSING, walk
 
 GUARD = "guard"
 """The kind of error that is a guard's."""
@@ -31,9 +32,9 @@ class Run:
         freed: a sequence ended or its state was left, so deferred events may be tried again.
     """
 
-    __slots__ = ("active", "chart", "configuration", "context", "deferred", "direct", "effects", "entry", "event",
-                 "external", "freed", "held", "history", "internal", "loop", "microsteps", "now", "sends", "sequences",
-                 "snapshot", "started", "status", "taken", "timers", "version")  # fmt: skip
+    __slots__ = ("active", "chart", "configuration", "context", "covered", "deferred", "direct", "effects", "entry",
+                 "event", "external", "freed", "held", "history", "internal", "loop", "microsteps", "now", "sends",
+                 "sequences", "snapshot", "started", "status", "taken", "timers", "version")  # fmt: skip
 
     def __init__(self, chart: Statechart, snapshot: Snapshot, event: Event, now: float) -> None:
         self.chart = chart
@@ -54,6 +55,7 @@ class Run:
         self.version = snapshot.version + 1
         self.status = snapshot.status
         self.loop = snapshot.loop
+        self.covered = snapshot.covered
         self.internal: deque[Event] = deque()
         self.effects: list[Effect] = []
         self.taken: list[Taken] = []
@@ -68,6 +70,7 @@ class Run:
         return Snapshot(
             old.machine, old.life, self.version, old.chart, self.configuration, self.context, self.history, self.timers,
             self.sequences, self.held, self.deferred, self.entry, self.status, self.loop,
+            self.covered,
         )  # fmt: skip
 
     def moment(self) -> Moment:
@@ -101,7 +104,26 @@ class Run:
             ActionError: a path leads through something that is not a map.
         """
         if changes:
-            self.set_context(apply_patch(self.context, changes))
+            covered = self.covered.copy()
+            self.set_context(apply_patch(self.context, changes, covered))
+            self.covered = covered
+
+    def promote(self, event: Event) -> None:
+        """Copy into the context what the chart's `context_map` says of this event type."""
+        spec = self.chart.events.get(event.type)
+        if spec is None:
+            return
+        whole = {
+            "type": event.type,
+            "payload": event.payload,
+            "job_id": event.job_id,
+            "source": event.source,
+            "id": event.id,
+        }
+        for key, path in spec.context_map:
+            value = walk(whole, path)
+            if value is not None and value is not MISSING:
+                self.set_context({**self.context, key: value})
 
     def stimulus(self) -> None:
         """Something new happened (event, job, timer, change): no loop is idle any more."""

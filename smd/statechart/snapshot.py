@@ -17,6 +17,8 @@ RUNNING, FINISHING, FINISHED = "running", "finishing", "finished"
 
 NO_LOOP: tuple[tuple[str, ...], int] = ((), 0)
 """`Snapshot.loop` of a machine that just met something new."""
+NOTHING_COVERED: dict[str, Any] = {}
+"""`Snapshot.covered` of a machine whose own context shows whole. Never changed."""
 
 READY = "ready"
 """The next action is due (at `next_at`, when that is later)."""
@@ -87,7 +89,13 @@ class Sequence(NamedTuple):
 
 
 class Snapshot(NamedTuple):
-    """See the module. `loop` is (states whose sequences ran since the last stimulus, number of paced turns)."""
+    """See the module.
+
+    Attributes:
+        loop: states whose sequences ran since the last stimulus, and the number of paced turns.
+        covered: the context's own values of keys where the data of the job in hand stand; the next claim puts them
+            back. In the JSON form only when there are any.
+    """
 
     machine: str
     life: int
@@ -103,3 +111,4 @@ class Snapshot(NamedTuple):
     entry: int
     status: str
     loop: tuple[tuple[str, ...], int]
+    covered: dict[str, Any] = NOTHING_COVERED

@@ -20,6 +20,7 @@ from smd.statechart.snapshot import (
     ENDED,
     FINISHED,
     FINISHING,
+    NOTHING_COVERED,
     READY,
     RUNNING,
     SLEEPING,
@@ -64,6 +65,7 @@ _ONLY_TEXT = frozenset((str,))
 _WHOLE = _shape(
     "the snapshot", machine=str, life=int, version=int, chart=str, configuration=_ARRAY, context=dict, history=dict,
     timers=_ARRAY, sequences=_ARRAY, held=_ARRAY, deferred=_ARRAY, entry=int, status=str, loop=_ARRAY,
+    covered=dict,
 )  # fmt: skip
 _TIMER = _shape(
     "a timer", id=str, kind=str, due=_NUMBER, state=str, event=str, seconds=_NUMBER, data=(NoneType, int, list)
@@ -75,12 +77,12 @@ _SEQUENCE = _shape(
 _HOLD = _shape("a held job", job_id=str, epoch=int, auto=bool, ok=bool, region=str, handed=bool)
 _EVENTS = _shape(
     "an event", type=str, payload=_JSON, id=str, source=str, priority=int, job_id=_TEXT, sent_at=_NUMBER,
-    origin_layer=_TEXT, timer=str, outcome=NoneType,
+    origin_layer=_TEXT, timer=str, outcome=NoneType, owner=str,
 )  # fmt: skip
 _LOOP = _shape("the loop", states=_ARRAY, turns=int)
 _SEND = _shape("a delayed send", id=str, targets=_ARRAY, payload=_JSON, priority=int)
 _DATA = {"after": NoneType, "sequence": int, "wait": int, "send": list}
-_whole = itemgetter(*_WHOLE.fields)
+_whole = itemgetter(*[name for name in _WHOLE.fields if name != "covered"])
 
 
 def event_to_plain(event: Event) -> dict[str, Any]:
@@ -130,8 +132,12 @@ def outcome_from_plain(plain: Mapping[str, Any]) -> Outcome:
 
 
 def to_plain(snapshot: Snapshot) -> dict[str, Any]:
-    """The JSON form (its arrays may be tuples). Every field is present, so that equal snapshots have equal bytes."""
-    return {
+    """The JSON form (its arrays may be tuples).
+
+    Every field is present, so that equal snapshots have equal bytes; but `covered` only when it is not empty, as in
+    the snapshots of versions that did not know it.
+    """
+    plain = {
         "machine": snapshot.machine,
         "life": snapshot.life,
         "version": snapshot.version,
@@ -147,6 +153,9 @@ def to_plain(snapshot: Snapshot) -> dict[str, Any]:
         "status": snapshot.status,
         "loop": snapshot.loop,
     }
+    if snapshot.covered:
+        plain["covered"] = snapshot.covered
+    return plain
 
 
 def _sequence_to_plain(record: Sequence) -> list[Any]:
@@ -166,7 +175,7 @@ def from_plain(chart: Statechart, plain: Mapping[str, Any]) -> Snapshot:
     """
     try:
         (machine, life, version, source, leaves, context, history, timers, sequences, held, deferred, entry, status,
-         loop) = _typed(_whole(plain), _WHOLE)  # fmt: skip
+         loop, covered) = _typed((*_whole(plain), plain.get("covered", NOTHING_COVERED)), _WHOLE)  # fmt: skip
         visited, turns = _typed(tuple(loop), _LOOP)
         snapshot = _new(Snapshot, (
             machine, life, version, source, restore_configuration(chart, leaves), context,
@@ -175,7 +184,7 @@ def from_plain(chart: Statechart, plain: Mapping[str, Any]) -> Snapshot:
             tuple([_sequence_from_plain(s) for s in sequences]),
             tuple([_typed(Hold(*h), _HOLD) for h in held]),
             tuple([_told_event(e) for e in deferred]),
-            entry, status, (_names(visited) if visited else (), turns),
+            entry, status, (_names(visited) if visited else (), turns), covered,
         ))  # fmt: skip
         _check(chart, snapshot)
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
@@ -219,6 +228,9 @@ def _check(chart: Statechart, snapshot: Snapshot) -> None:
         _illegal(f"status '{snapshot.status}' is unknown")
     for timer in snapshot.timers:
         _check_timer(active, timer)
+    for event in snapshot.deferred:
+        if event.owner and event.owner not in active:
+            _illegal(f"a deferred time-out belongs to '{event.owner}', which is not active")
     for record in snapshot.sequences:
         _check_sequence(chart, active, record)
     for pseudo, remembered in snapshot.history.items():

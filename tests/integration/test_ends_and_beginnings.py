@@ -227,3 +227,32 @@ async def test_each_of_many_events_is_answered_while_the_daemon_stops() -> None:
 def as_client_hears(error: ConflictError) -> ClientError:
     """The error as smctl has it from a reply."""
     return ClientError("reply", error.message, code=error.code, status=409)
+
+
+@STORES
+async def test_a_verb_for_a_machine_that_is_removed_is_answered_although_a_namesake_came(
+    tmp_path: Path, file: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its turn fails, and as its row is read to see why, that is the namesake's."""
+    async with hosting(tmp_path / file if file else None, verify=False) as host:
+        await host.add(IDLE)
+        await host.quiet()
+        await host.supervisor.stop("m")
+        read, there = host.store.machine, asyncio.Event()
+
+        async def later(name: str) -> Any:
+            await there.wait()
+            return await read(name)
+
+        with host.store.together():
+            remove = asyncio.ensure_future(host.supervisor.remove("m"))
+            await asyncio.sleep(0)
+            resume = posted(host, control.RESUME, HIGH)
+            monkeypatch.setattr(host.store, "machine", later)
+        await remove
+        monkeypatch.setattr(host.store, "machine", read)
+        await host.add(IDLE)
+        there.set()
+        assert isinstance(await asyncio.wait_for(resume, 20), NotFoundError)
+        await host.quiet()
+        assert host.supervisor.view("m").status == "running"

@@ -16,7 +16,7 @@ from tests.integration.lives import CHILD, Sent, Sizes, World
 
 pytestmark = pytest.mark.asyncio
 
-SMALL = Sizes(sends=25, jobs=10)
+SMALL = Sizes(sends=40, jobs=6)
 BIG = Sizes(sends=200, jobs=40)
 CONSUMED = {"taken", "ignored", "deferred", "failed", "queued"}
 SHOWN = 5

@@ -89,6 +89,16 @@ def test_event_descriptors(descriptor: str, event: str, matches: bool) -> None:
     assert lab.send(event) == ("taken" if matches else "ignored")
 
 
+@pytest.mark.parametrize(
+    ("message", "line"),
+    [("[1, a, {b: null}]", '[1,"a",{"b":null}]'), ("{a: true}", '{"a":true}'), ("'{l}'", '[1,"é"]'), ("'l={l}'", 'l=[1,"é"]'),
+     ("5", "5"), ("true", "True"), ("text", "text")],
+)  # fmt: skip
+def test_lists_and_maps_are_logged_as_they_read_within_a_text(message: str, line: str) -> None:
+    lab = Lab(f"context: {{l: [1, é]}}\nstates: {{a: {{entry: [{{type: log, message: {message}}}]}}}}")
+    assert lab.logs == [line]
+
+
 def test_exit_runs_inner_first_then_content_then_entry_outer_first() -> None:
     log = "[{type: log, message: '%s'}]"
     lab = Lab(f"""

@@ -1,20 +1,25 @@
-"""The small parts of the runtime: bus, inbox, timers, clock, logs."""
+"""The small parts of the runtime: bus, inbox, timers, clock, logs, bridge."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import pytest
 
+from smd.errors import ActionError
 from smd.runtime.bus import Bus
+from smd.runtime.charts import Charts
 from smd.runtime.clock import ManualClock, SystemClock
 from smd.runtime.inbox import FAIR_TURN, Inbox, Item, weight_of
 from smd.runtime.logs import MachineLogs, file_name
+from smd.runtime.supervisor import Supervisor
 from smd.runtime.timers import Timers
 from smd.statechart.event import HIGH, LOW, NORMAL, Event
+from smd.store.base import PendingJobs
+from smd.store.memory import MemoryStore
 
 
 def publish(bus: Bus, count: int) -> None:
@@ -147,6 +152,32 @@ async def test_timers_that_are_due_at_once_fire_together() -> None:
     assert "".join(told) == "(ab)(c)"
 
 
+@pytest.mark.parametrize("together_fails", [False, True])
+def test_a_timer_that_cannot_be_fired_stops_no_other(together_fails: bool) -> None:
+    clock, fired = ManualClock(0.0), []
+
+    def fire(name: str) -> None:
+        fired.append(name)
+        if name == "bad":
+            raise RuntimeError(name)
+
+    @contextmanager
+    def together() -> Iterator[None]:
+        yield
+        if together_fails and fired[-1] == "beside":
+            raise RuntimeError("together")
+
+    timers = Timers(clock, fire, together)
+    for name, due in (("bad", 1.0), ("beside", 1.0), ("late", 2.0)):
+        timers.set(name, due)
+    with pytest.raises(RuntimeError, match="together") if together_fails else nullcontext():
+        clock.advance(1.0)
+    clock.advance(1.0)
+    timers.set("new", 3.0)
+    clock.advance(1.0)
+    assert fired == ["bad", "beside", "late", "new"]
+
+
 def test_moving_one_timer_for_ever_does_not_grow_anything() -> None:
     timers = Timers(ManualClock(0.0), lambda _name: None)
     for n in range(10_000):
@@ -193,3 +224,67 @@ def test_the_tail_of_a_log_is_its_last_lines(tmp_path: Path) -> None:
     assert [line.rsplit(" ", 1)[1] for line in logs.tail("m", 3)] == ["47", "48", "49"]
     assert logs.tail("other", 3) == []
     logs.close()
+
+
+def test_lines_of_commands_that_run_at_once_are_not_mixed_and_an_unfinished_one_is_written_at_the_end(
+    tmp_path: Path,
+) -> None:
+    logs = MachineLogs(tmp_path)
+    for data in (b"begin ", b"end\nhalf"):
+        for key in ("a", "b"):
+            logs.output("m", key, "stdout", key.encode() + data)
+    assert logs.tail("m", 9) == ["    | abegin aend", "    | bbegin bend"]
+    logs.end_output("m", "b")
+    logs.output("m", "c", "stdout", b"fresh\n")
+    logs.end_output("m", "c")
+    assert logs.tail("m", 9)[2:] == ["    | half", "    | fresh"]
+    logs.end_output("m", "a")
+    assert logs.tail("m", 9)[4:] == ["    | half"]
+    logs.close()
+
+
+def test_a_log_that_was_removed_by_hand_is_made_again_when_it_would_be_moved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("smd.runtime.logs.KEEP_BYTES", 1000)
+    logs = MachineLogs(tmp_path)
+    logs.output("m", "k", "stdout", b"first\n")
+    (tmp_path / "m.log").unlink()
+    for _ in range(10):
+        logs.output("m", "k", "stdout", b"x" * 100 + b"\n")
+    logs.output("m", "k", "stdout", b"last\n")
+    assert logs.tail("m", 2) == ["    | last"]
+    assert not (tmp_path / "m.log.1").exists()
+    logs.close()
+
+
+@pytest.mark.asyncio
+async def test_what_would_wait_for_the_loop_in_its_own_thread_is_refused() -> None:
+    store = MemoryStore()
+    await store.open()
+    supervisor = Supervisor(
+        store, clock=ManualClock(), charts=Charts([], [Path()]), logs=MachineLogs(None), work_folder=Path()
+    )
+    bridge = supervisor.bridge
+    assert await asyncio.to_thread(bridge.query, "job", "none") is None
+    asked: list[Callable[[], object]] = [
+        lambda: bridge.query("job", "none"),
+        lambda: bridge.call(PendingJobs(None, None, None)),
+        lambda: bridge.send("m", Event("go")),
+    ]
+    for ask in asked:
+        with pytest.raises(ActionError, match="own event loop"):
+            ask()
+    await supervisor.close()
+    await store.close()
+
+
+def test_a_log_in_memory_has_the_lines_that_a_file_would_have(tmp_path: Path) -> None:
+    """Only a newline ends a line, whatever else Python takes for an end."""
+    in_memory, in_file = MachineLogs(None), MachineLogs(tmp_path)
+    for logs in (in_memory, in_file):
+        logs.write("m", "info", '{"a":"x\u2028y"}', 0.0)
+        logs.write_all("m", [("info", "form\ffeed"), ("info", "two\nlines\n"), ("info", "A\u0085B\rC")], 1.0)
+    assert in_memory.tail("m", 9) == in_file.tail("m", 9)
+    assert len(in_file.tail("m", 9)) == 6
+    in_file.close()

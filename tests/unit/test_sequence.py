@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from smd.errors import ERROR_LIMIT
 from smd.statechart.effects import Settle, Warn
 from smd.statechart.event import Event, Hold, Outcome
 from smd.statechart.model import Retry
@@ -497,3 +498,14 @@ def test_a_failure_is_told_with_the_name_of_its_action_once(told: str) -> None:
 
 def test_the_thousandth_retry_comes_as_late_as_the_tenth() -> None:
     assert Retry(5_000, factor=10.0).pause(4_000) == Retry(5_000, factor=10.0).pause(10) == 60.0
+
+
+def test_of_a_long_error_inside_the_step_the_context_keeps_a_part() -> None:
+    """What failed is a key of 100 KB; the warning, which goes to the log, has all of it."""
+    lab = Lab("states: {a: {on: {go: b}}, b: {actions: [{type: assign, set: {n: 'context[event.payload.k]'}}]}}")
+    lab.send("go", {"k": "k" * 100_000})
+    told = lab.context["last_error"]
+    assert ERROR_LIMIT - 8 < len(told.encode()) <= ERROR_LIMIT
+    assert told.startswith("assign: cannot evaluate 'context[event.payload.k]': ")
+    assert " bytes dropped ... " in told
+    assert any("k" * 100_000 in e.message for e in lab.effects if isinstance(e, Warn))

@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
+from smd.codec import canonical, loads
 from smd.errors import ChartError
 from smd.statechart.snapshot_json import from_plain, to_plain
 from tests.lab import Lab
+from tests.unit.acting import claim
 
 CHART = """
 machine: m
@@ -22,6 +24,12 @@ states:
       y: {states: {y1: {}, y2: {}}}
 """
 
+CLAIMING = """
+machine: m
+context: {name: own, set: null, deep: {x: 1}}
+states: {w: {on: {new_job: w, no_jobs: w}, actions: [{type: check_database_queue, job_type: t}]}}
+"""
+
 Spoil = Callable[[dict[str, Any]], Any]
 
 
@@ -30,6 +38,20 @@ def test_a_snapshot_comes_back_as_it_was() -> None:
     for event in ("go", "noise"):
         lab.send(event, {"deep": [1, {"x": None}]})
         assert from_plain(lab.chart, to_plain(lab.snapshot)) == lab.snapshot
+
+
+def test_what_a_job_covers_is_kept_and_a_snapshot_without_it_reads_as_before() -> None:
+    lab = Lab(CLAIMING)
+    bare = to_plain(lab.snapshot)
+    assert "covered" not in bare
+    assert from_plain(lab.chart, bare).covered == {}
+    lab.outcome("new_job", phase="asking", patch=(claim("j1", {"name": "A", "set": 1, "deep": 2, "more": 3}),))
+    kept = {"name": "own", "set": None, "deep": {"x": 1}}
+    assert loads(canonical(to_plain(lab.snapshot)))["covered"] == kept
+    wrongs: tuple[Any, ...] = (None, [], "x")
+    for wrong in wrongs:
+        with pytest.raises(ChartError, match="'covered' of the snapshot"):
+            from_plain(lab.chart, {**to_plain(lab.snapshot), "covered": wrong})
 
 
 @pytest.mark.parametrize(

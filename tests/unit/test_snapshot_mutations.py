@@ -15,6 +15,7 @@ from smd.statechart.event import Event, Hold
 from smd.statechart.interpreter import macrostep
 from smd.statechart.snapshot_json import from_plain, to_plain
 from tests.lab import Lab
+from tests.unit.acting import claim
 
 CHART = """
 machine: m
@@ -78,7 +79,7 @@ def _walked(way: str) -> Lab:
         elif step == "!empty":
             lab.outcome("no_jobs" if way == "claims" else None, phase=phase, empty=True)
         elif step == "!claim":
-            lab.outcome(None, phase=phase, hold=Hold("j", 1, True))
+            lab.outcome(None, phase=phase, hold=Hold("j", 1, True), patch=(claim("j", {"n": 5}),))
         else:
             lab.send(step, {"x": [1, {"y": None}]}, id="e-1", job_id="j")
     return lab

@@ -9,7 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smd.errors import ActionError, ChartError
-from smd.statechart.template import MISSING, Lookup, compile_placeholder, compile_template, names, walk
+from smd.statechart.template import (
+    MISSING,
+    Lookup,
+    compile_placeholder,
+    compile_template,
+    names,
+    sole_placeholder,
+    walk,
+)
 
 CONTEXT: dict[str, Any] = {"s": "text", "n": 5, "zero": 0, "no": False, "empty": "", "null": None, "half": 2.5}
 CONTEXT |= {"f": 2.0, "list": [1, "é"], "map": {"a": {"b": 7}, "x": "{n}"}, "digits": " 42 ", "huge": 2**63}
@@ -183,3 +191,17 @@ def test_a_value_is_never_read_as_a_placeholder(before: str, value: str, after: 
     expected = text.replace("{slot}", value, 1)
     assert compile_template(text).render(lookup) == expected
     assert asked == [("slot",)]
+
+
+@pytest.mark.parametrize("text", ["{n}", "{map.a.b}", "{n|length}", "{n|json|default: 'x'}"])
+def test_a_text_may_be_one_placeholder(text: str) -> None:
+    found = sole_placeholder(text)
+    assert found is not None
+    assert found.text == text[1:-1]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{}", "n", "{a}{b}", " {n}", "{n}\n", '{"k": 1}', "{ a }", "{n|lenght}", "{n|}", 5, None]
+)
+def test_other_texts_are_not_one_placeholder(text: object) -> None:
+    assert sole_placeholder(text) is None
