@@ -39,7 +39,8 @@ def replay(
     for row in rows:
         event = event_of(row)
         if row.disposition == FAILED or (control.is_control(event) and row.disposition != CONTROL):
-            snapshot = control.failed(snapshot) if snapshot is not None else None
+            left = control.failed if row.disposition == FAILED else control.consumed
+            snapshot = left(snapshot) if snapshot is not None else None
             continue
         if event.type in {control.START, control.RELOAD}:
             chart = charts.known(event.payload["chart"])

@@ -13,7 +13,9 @@ from smd.jobs import Job, NewJob
 from smd.runtime import control
 from smd.runtime.clock import ManualClock
 from smd.runtime.logs import MachineLogs
+from smd.runtime.units import ask_one
 from smd.statechart.event import HIGH, Event
+from smd.store.base import Enqueue
 from tests.hosting import Host, hosting
 
 pytestmark = pytest.mark.asyncio
@@ -235,6 +237,25 @@ async def test_a_job_handed_to_a_child_that_somebody_else_starts_first_is_failed
         job = await host.store.job("j1")
         assert job is not None
         assert (job.status, job.error) == ("failed", "the machine it was handed to had been started otherwise")
+
+
+async def test_a_start_that_comes_too_late_leaves_the_child_what_it_holds(tmp_path: Path) -> None:
+    """In the store as in a replay of its journal."""
+    (tmp_path / "c.yaml").write_text("machine: c\nstates: {a: {on: {x: {}}}}")
+    async with hosting(tmp_path / "s.db", work_folder=tmp_path) as host:
+        await host.supervisor.add_jobs([NewJob("t", "j1")])
+        await host.add(
+            "machine: p\nstates: {a: {actions: [{type: claim_job, store_as: one},"
+            " {type: start_fsm, machine_name: c, yaml_path: c.yaml, context_vars: [one], success: ok}], on: {ok: b}}, b: {}}"
+        )
+        await host.until("p", "b")
+        await host.quiet()
+        child = host.supervisor.machines["c"]
+        start = Event(control.START, {"context": {}, "chart": child.chart.hash}, source="p", priority=HIGH)
+        seq, _ = await host.store.submit(ask_one(Enqueue("c", start, 1.0)))
+        child.deliver(seq, start)
+        await host.quiet()
+        assert host.supervisor.view("c").held == ("j1",)
 
 
 # --- ends ---------------------------------------------------------------------------------------------------------------
