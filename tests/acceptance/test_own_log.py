@@ -107,7 +107,9 @@ def test_no_file_descriptors_left_is_one_line(speaking: Callable[..., Speaker]) 
 
     assert (trouble["level"], trouble["why"]) == ("error", "Too many open files")
     assert "LimitNOFILE" in trouble["hint"]
-    assert [line["event"] for line in speaker.ends()] == SHORT
+    told = [line["event"] for line in speaker.ends()]
+    # The look for processes of an earlier life goes on after "ready" and may meet the shortage, too.
+    assert [event for event in told if not event.startswith("cannot look for the processes")] == SHORT
 
 
 def test_clients_that_take_all_file_descriptors_do_not_make_the_daemon_busy(speaking: Callable[..., Speaker]) -> None:
