@@ -103,9 +103,7 @@ def test_no_file_descriptors_left_is_one_line(speaking: Callable[..., Speaker]) 
     speaker = speaking()
     pid = speaker.process.pid
     before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
-    taken = {int(entry.name) for entry in Path(f"/proc/{pid}/fd").iterdir()}
-    lowest_free = min(set(range(len(taken) + 1)) - taken)
-    resource.prlimit(pid, resource.RLIMIT_NOFILE, (lowest_free, before[1]))
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (3, before[1]))  # those it has stay
     with speaker.connect() as client:
         client.sendall(b"GET /v1/status HTTP/1.1\r\nhost: smd\r\nconnection: close\r\n\r\n")
         trouble = speaker.until("cannot accept connections")
