@@ -17,7 +17,7 @@ from smd.runtime.clock import Clock, ManualClock
 from smd.runtime.logs import MachineLogs
 from smd.runtime.replay import replay
 from smd.runtime.supervisor import Supervisor
-from smd.statechart.event import Event
+from smd.statechart.event import HIGH, NORMAL, Event
 from smd.statechart.snapshot_json import to_plain
 from smd.store.base import Store
 from smd.store.memory import MemoryStore
@@ -39,6 +39,14 @@ class Host:
 
     async def send(self, machine: str, event_type: str, payload: Any = None, **more: Any) -> Answer:
         return await self.supervisor.send(machine, Event(event_type, payload or {}, **more))
+
+    def post(self, kind: str, machine: str = "m", priority: int = NORMAL) -> asyncio.Future[Any]:
+        """Put an event, or a verb of the supervisor's, in a machine's inbox now; what it is answered."""
+        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        verb = kind.startswith(control.PREFIX)
+        event = Event(kind, {}, source="supervisor" if verb else "", priority=HIGH if verb else priority)
+        self.supervisor.machines[machine].post(event, answer.set_result)
+        return answer
 
     def states(self, machine: str) -> list[str]:
         return list(self.supervisor.view(machine).states)

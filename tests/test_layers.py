@@ -99,6 +99,13 @@ def test_pure_rooms_have_no_clock_no_files_no_asyncio() -> None:
             assert not banned, f"{path.relative_to(ROOT)} imports {banned}"
 
 
+@pytest.mark.parametrize("folder", ["tests", "bench"])
+def test_files_of_tests_stay_within_their_budget_too(folder: str) -> None:
+    files = [path for path in (ROOT.parent / folder).rglob("*.py") if ".peer" not in path.parts]
+    assert files
+    assert [str(path) for path in files if path.read_text().count("\n") > 400] == []
+
+
 @pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(ROOT)))
 def test_files_and_functions_stay_within_their_budget(path: Path) -> None:
     text = path.read_text()

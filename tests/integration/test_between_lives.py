@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -16,7 +15,7 @@ from smd.runtime.logs import MachineLogs
 from smd.runtime.units import ask_one
 from smd.statechart.event import HIGH, Event
 from smd.store.base import Enqueue
-from tests.hosting import Host, hosting
+from tests.hosting import hosting
 
 pytestmark = pytest.mark.asyncio
 
@@ -37,15 +36,6 @@ states:
 """
 
 
-def posted(host: Host, kind: str, machine: str = "m") -> asyncio.Future[Any]:
-    """Put an event in a machine's inbox now; what it is answered."""
-    future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-    verb = kind.startswith(control.PREFIX)
-    event = Event(kind, {}, source="supervisor", priority=HIGH) if verb else Event(kind, {})
-    host.supervisor.machines[machine].post(event, future.set_result)
-    return future
-
-
 # --- timers -------------------------------------------------------------------------------------------------------------
 
 
@@ -57,7 +47,7 @@ async def test_a_timer_that_is_due_as_the_machine_ends_fires_once_it_runs_again(
     async with hosting(tmp_path / "s.db") as host:
         await host.add(chart)
         await host.quiet()
-        under_way, end = posted(host, "x"), posted(host, kind)
+        under_way, end = host.post("x"), host.post(kind)
         host.advance(10)
         await asyncio.gather(under_way, end)
         await host.quiet()
@@ -70,9 +60,9 @@ async def test_a_timer_that_is_due_in_a_pause_leaves_the_next_life_alone(tmp_pat
     async with hosting(tmp_path / "s.db") as host:
         await host.add(TIMED)
         await host.quiet()
-        under_way = posted(host, "x")
+        under_way = host.post("x")
         host.advance(10)
-        await asyncio.gather(under_way, posted(host, control.PAUSE))
+        await asyncio.gather(under_way, host.post(control.PAUSE))
         await host.supervisor.restart("m")
         await host.quiet()
         assert host.states("m") == ["a"]
@@ -86,7 +76,7 @@ async def test_a_timer_of_the_last_life_neither_fires_in_the_next_nor_keeps_its_
     async with hosting(tmp_path / "s.db") as host:
         await host.add(TIMED)
         await host.quiet()
-        under_way = posted(host, "x")
+        under_way = host.post("x")
         host.advance(10)
         await asyncio.gather(under_way, host.supervisor.restart("m"))
         await host.quiet()
@@ -147,7 +137,7 @@ async def test_what_comes_in_one_turn_with_the_verb_comes_after_what_was_put_by(
         await host.supervisor.pause("m")
         await host.send("m", "e", {"n": 1})
         with host.store.together():
-            coming = posted(host, control.RESUME)
+            coming = host.post(control.RESUME)
             second = asyncio.ensure_future(host.send("m", "e", {"n": 2}))
             await asyncio.sleep(0)
         await asyncio.gather(coming, second)
@@ -181,10 +171,10 @@ states:
 
         def changed(jobs: Iterable[tuple[str, Job]]) -> None:
             queue.changed = wake  # type: ignore[method-assign]
-            posted(host, "x", "c")  # the store is busy with it as the taker is woken
+            host.post("x", "c")  # the store is busy with it as the taker is woken
             wake(jobs)
             (woken,) = [name for name in "ab" if host.supervisor.machines[name].wake]
-            posted(host, "switch", woken)
+            host.post("switch", woken)
 
         queue.changed = changed  # type: ignore[method-assign]
         await host.supervisor.add_jobs([NewJob("t")])
@@ -230,7 +220,7 @@ async def test_a_job_handed_to_a_child_that_somebody_else_starts_first_is_failed
         await host.supervisor.stop("c")
         await host.quiet()
         with host.store.together():
-            go, resume = posted(host, "go", "p"), posted(host, control.RESUME, "c")
+            go, resume = host.post("go", "p"), host.post(control.RESUME, "c")
         await asyncio.gather(go, resume)
         await host.until("p", "d")
         await host.quiet()
@@ -296,7 +286,7 @@ async def test_a_child_made_in_the_commit_that_removed_its_namesake_is_hosted(tm
         with host.store.together():
             remove = asyncio.ensure_future(host.supervisor.remove("c"))
             await asyncio.sleep(0)
-            told = posted(host, "go", "p")
+            told = host.post("go", "p")
         await asyncio.gather(remove, told)
         await host.until("p", "z")
         await host.until("c", "running")

@@ -16,7 +16,7 @@ from smd.runtime import control
 from smd.runtime.clock import ManualClock
 from smd.runtime.inbox import FAIR_TURN
 from smd.runtime.units import ask_one
-from smd.statechart.event import HIGH, NORMAL, Event
+from smd.statechart.event import HIGH, Event
 from smd.store.base import UpdateMachine
 from tests.hosting import Host, hosting
 
@@ -31,13 +31,6 @@ CHILD = "machine: c\nstates: {a: {on: {end: z}}, z: {type: final}}"
 STORES = pytest.mark.parametrize("file", ["s.db", None])
 
 
-def posted(host: Host, kind: str, priority: int = NORMAL) -> asyncio.Future[Any]:
-    """Put an event in the inbox of `m` now; what it is answered."""
-    future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-    host.supervisor.machines["m"].post(Event(kind, {}, priority=priority), future.set_result)
-    return future
-
-
 # --- events -------------------------------------------------------------------------------------------------------------
 
 
@@ -48,10 +41,10 @@ async def test_an_event_that_came_in_one_turn_with_a_resume_and_a_stop_is_answer
         await host.quiet()
         await host.supervisor.pause("m")
         with host.store.together():
-            urgent = [posted(host, control.RESUME, HIGH)]
-            urgent += [posted(host, "e", HIGH) for _ in range(2 * FAIR_TURN)]
-            urgent += [posted(host, control.STOP, HIGH)]
-            others = [posted(host, "e") for _ in range(3)]
+            urgent = [host.post(control.RESUME)]
+            urgent += [host.post("e", priority=HIGH) for _ in range(2 * FAIR_TURN)]
+            urgent += [host.post(control.STOP)]
+            others = [host.post("e") for _ in range(3)]
         await asyncio.gather(*urgent)
         answers = await asyncio.wait_for(asyncio.gather(*others), 20)
         assert [answer.disposition for answer in answers] == ["queued"] * 3
@@ -247,7 +240,7 @@ async def test_a_verb_for_a_machine_that_is_removed_is_answered_although_a_names
         with host.store.together():
             remove = asyncio.ensure_future(host.supervisor.remove("m"))
             await asyncio.sleep(0)
-            resume = posted(host, control.RESUME, HIGH)
+            resume = host.post(control.RESUME)
             monkeypatch.setattr(host.store, "machine", later)
         await remove
         monkeypatch.setattr(host.store, "machine", read)
