@@ -44,7 +44,8 @@ def report(supervisor: Supervisor, machine: Machine, result: Result, old_status:
             supervisor.notice("error", machine.name, told)
         if row.disposition == FAILED:
             lines.append(("error", f"failed at '{row.event.type}': {row.error}"))
-            _log.error("machine failed", machine=machine.name, event_type=row.event.type, why=row.error)
+            failed = "machine failed" if result.status == "failed" else "event failed"
+            _log.error(failed, machine=machine.name, event_type=row.event.type, why=row.error)
     if result.status != old_status:
         lines.append(("info", f"{old_status} -> {machine.status}"))
         _status(supervisor, machine, old_status)

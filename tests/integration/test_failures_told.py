@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from smd.errors import ERROR_LIMIT
 from smd.runtime.answers import Answer
@@ -264,3 +265,16 @@ async def test_an_error_event_that_the_chart_itself_raises_is_no_failure() -> No
         await host.send(name, "go")
         assert host.supervisor.view(name).health == "Healthy"
         assert await errors(host, name) == []
+
+
+async def test_an_event_that_fails_on_a_finished_machine_is_not_told_as_the_machines_failure(tmp_path: Path) -> None:
+    async with hosting(tmp_path / "s.db") as host:
+        await host.add("machine: c\nstates: {a: {on: {end: z}}, z: {type: final}}")
+        await host.supervisor.stop("c")
+        assert [(await host.send("c", kind)).disposition for kind in ("end", "late")] == ["queued", "queued"]
+        with capture_logs() as lines:
+            await host.supervisor.start("c")
+            await host.quiet()
+        assert host.supervisor.view("c").status == "finished"
+        told = [(line["event"], line["event_type"]) for line in lines if line["log_level"] == "error"]
+        assert told == [("event failed", "late")]
