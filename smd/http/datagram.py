@@ -28,6 +28,7 @@ from smd.http.bodies import event_type, read_json, word
 from smd.http.ports import Post
 from smd.http.sockets import BoundSocket, bind_unix
 from smd.runtime.answers import Answer
+from smd.runtime.bus import OWN
 from smd.statechart.event import Event
 
 LARGEST = 256 << 10
@@ -314,6 +315,8 @@ class EventSocket:
     def _accept(self, datagram: bytes) -> bool:
         data = _object(datagram)
         kind = _text(data.get("type"), event_type, "type")
+        if kind in OWN:
+            raise RequestError(f"cannot take a datagram of type '{kind}': only the daemon tells of those")
         machine = _text(data.get("machine_name"), word, "machine_name")
         payload = _payload(data.get("payload", {}), os.fspath(self._socket.path))
         self._publish(kind, machine, self._clock(), payload if isinstance(payload, dict) else {"payload": payload})

@@ -197,8 +197,8 @@ class Server:
     async def stop(self, seconds: float = 5.0) -> None:
         """Take no more, answer what was asked, go. May be called twice.
 
-        Followers end at once. Requests without an answer after `seconds` get 503 `outcome_unknown`; a client
-        that does not read is cut off.
+        Followers end at once; a client that reads nothing for a second is cut off. Requests without an answer after
+        `seconds` get 503 `outcome_unknown`.
         """
         self._state.stopping.set()
         self._listener.close()
@@ -207,6 +207,9 @@ class Server:
         await self._listener.entered()
         for connection in list(self._state.connections):
             connection.shutdown()
+        if seconds > _GRACE:
+            await self._cut_off_deaf()
+            seconds -= _GRACE
         if not await self._emptied(seconds):
             for task in list(self._state.tasks):
                 task.cancel()
@@ -217,6 +220,18 @@ class Server:
                     connection.transport.abort()
                 await self._state.empty.wait()
         self._state.sweep.end()
+
+    async def _cut_off_deaf(self) -> None:
+        unread = self._unread()
+        await self._emptied(_GRACE)
+        for connection, size in self._unread().items():
+            if unread.get(connection) == size:
+                connection.transport.abort()
+
+    def _unread(self) -> dict[Any, int]:
+        """Connections whose client has yet to read something, and how many bytes."""
+        sizes = {one: one.transport.get_write_buffer_size() for one in self._state.connections}
+        return {one: size for one, size in sizes.items() if size}
 
     async def _emptied(self, seconds: float) -> bool:
         with contextlib.suppress(TimeoutError):

@@ -13,6 +13,9 @@ from collections.abc import Collection
 from types import TracebackType
 from typing import Any, NamedTuple
 
+OWN = frozenset({"line", "reset"})
+"""Kinds that only the daemon itself makes: watchers rely on what they hold."""
+
 
 class Notice(NamedTuple):
     """One thing that happened. `at` is in seconds since the epoch."""

@@ -11,11 +11,15 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import IO
 
+import structlog
+
 OPEN_FILES = 256
 LONGEST_LINE = 65_536
 """Bytes of output without a line break that are written as a line."""
 KEEP_BYTES = 10_000_000
 """A log that grows beyond it is moved to `.1`, whose place is lost."""
+
+_log = structlog.get_logger("smd.logs")
 
 
 def file_name(machine: str) -> str:
@@ -46,7 +50,8 @@ def _appending(path: Path) -> IO[bytes]:
 class MachineLogs:
     """Appends lines; callable from any thread. Without a folder only the last lines are kept, in memory.
 
-    `listener` is called with (machine, bytes) for whatever is appended, after it is.
+    `listener` is called with (machine, bytes) for whatever is appended, after it is. Lines that cannot be written are
+    lost, as a full disk must not keep a machine from its work; the daemon's log says so when it begins and ends.
     """
 
     def __init__(self, folder: Path | None) -> None:
@@ -55,6 +60,7 @@ class MachineLogs:
         self._sizes: dict[str, int] = {}
         self._tails: dict[str, deque[str]] = {}
         self._rests: dict[tuple[str, str, str], bytes] = {}
+        self._lost: dict[str, int] = {}
         self.listener: Callable[[str, bytes], None] | None = None
         self._lock = threading.Lock()
 
@@ -99,11 +105,22 @@ class MachineLogs:
                 tail = self._tails.setdefault(machine, deque(maxlen=1000))
                 tail.extend(data.decode("utf-8", "replace").removesuffix("\n").split("\n"))
                 return
-            file = self._file(machine)
-            file.write(data)
-            self._sizes[machine] += len(data)
-            if self._sizes[machine] > KEEP_BYTES:
-                self._rotate(machine)
+            try:
+                file = self._file(machine)
+                file.write(data)
+                self._sizes[machine] += len(data)
+                if self._sizes[machine] > KEEP_BYTES:
+                    self._rotate(machine)
+            except OSError as error:
+                self._lose(machine, data, error)
+                return
+            if self._lost and (lost := self._lost.pop(machine, 0)):
+                _log.info("the machine's log is written again", machine=machine, lost_bytes=lost)
+
+    def _lose(self, machine: str, data: bytes, error: OSError) -> None:
+        if machine not in self._lost:
+            _log.error("cannot write the machine's log", machine=machine, why=error.strerror)
+        self._lost[machine] = self._lost.get(machine, 0) + len(data)
 
     def _path(self, machine: str) -> Path:
         return (self._folder or Path()) / f"{file_name(machine)}.log"

@@ -321,3 +321,20 @@ async def test_a_stop_ends_followers_at_once_and_cleanly(running: Running) -> No
     await client.chunk()
     await running.server.stop(30)
     assert await client.reader.read() == b"0\r\n\r\n"
+
+
+@pytest.mark.asyncio
+async def test_a_stop_waits_not_long_for_a_follower_that_does_not_read(
+    running: Running, caplog: pytest.LogCaptureFixture
+) -> None:
+    with socket.socket(socket.AF_UNIX) as deaf:
+        deaf.connect(str(running.path))
+        deaf.sendall(b"GET /v1/machines/worker/log?follow=1 HTTP/1.1\r\nhost: x\r\n\r\n")
+        while not running.supervisor.bus.wants("line"):  # noqa: ASYNC110 - the bus tells of no subscriber
+            await asyncio.sleep(0)
+        for _ in range(200):
+            running.supervisor.bus.publish("line", "worker", 1.0, {"text": "x" * 9_999 + "\n"})
+            await asyncio.sleep(0)
+        await asyncio.wait_for(running.server.stop(3_600), 60)
+        assert running.server.connections == 0
+    assert not caplog.records

@@ -35,6 +35,19 @@ async def test_an_emitters_event_is_published(tmp_path: Path) -> None:
     assert events.junk == 2
 
 
+@pytest.mark.asyncio
+async def test_an_emitter_cannot_tell_what_only_the_daemon_tells(tmp_path: Path) -> None:
+    bus = Bus()
+    events = EventSocket(tmp_path / "e", bus.publish)
+    events.open()
+    with bus.subscribe() as heard:
+        forged = [{"machine_name": "m", "type": kind, "payload": {"text": "forged\n"}} for kind in ("line", "reset")]
+        send(tmp_path / "e", *map(codec.dumps, [*forged, {"machine_name": "m", "type": "x"}]))
+        assert (await heard.get()).kind == "x"
+    events.close()
+    assert events.junk == 2
+
+
 class Listener:
     """A program that listens for events."""
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from smd.errors import ActionError
 from smd.runtime.bus import Bus
@@ -214,6 +215,24 @@ def test_a_new_log_is_not_for_others_to_read_and_an_old_one_keeps_its_mode(tmp_p
     assert (tmp_path / "new.log").stat().st_mode & 0o137 == 0
     assert (tmp_path / "old.log").stat().st_mode & 0o777 == 0o664
     assert logs.tail("old", 2)[0] == "before"
+    logs.close()
+
+
+def test_a_log_that_cannot_be_written_is_told_once_and_keeps_nobody_from_work(tmp_path: Path) -> None:
+    logs = MachineLogs(tmp_path)
+    heard: list[bytes] = []
+    logs.listener = lambda _, data: heard.append(data)
+    (tmp_path / "m.log").mkdir()
+    with capture_logs() as told:
+        for n in range(3):
+            logs.write("m", "info", f"line {n}", 0.0)
+        (tmp_path / "m.log").rmdir()
+        logs.write("m", "info", "line 3", 0.0)
+    assert [(line["log_level"], line.get("why"), line.get("lost_bytes")) for line in told] == [
+        ("error", "Is a directory", None), ("info", None, sum(map(len, heard[:3]))),
+    ]  # fmt: skip
+    assert len(heard) == 4
+    assert [line.rsplit(" ", 1)[1] for line in logs.tail("m", 9)] == ["3"]
     logs.close()
 
 
