@@ -25,6 +25,7 @@ from smd.shell.variables import never_assigned
 from smd.shell.words import Hole, Rule, Word
 
 _FORCED = frozenset({"test", "[", "wait"})
+_PASSING = frozenset({"command", "builtin"})
 _EXECUTING = frozenset({"-exec", "-execdir", "-ok", "-okdir"})
 _WHY_CODE = "the value would be read as code"
 _FIX_CODE = "write the code constant and pass the value as an argument after it, through env: or through stdin:"
@@ -98,12 +99,15 @@ class Commands:
         if name and (hole := word.carried) and self.carried.get(name, hole).printed >= hole.printed:
             self.carried[name] = hole
 
+    def gives_input(self, words: list[Word]) -> bool:
+        """True for a command that gives what it reads to variables, as `read` does."""
+        return _reading(words) is not None
+
     def reads(self, words: list[Word], text: Word) -> None:
-        """Note that a command reads a here-string: `read` gives its value to variables."""
-        if words and (default := READING.get(words[0].literal or "")):
-            for word in words[1:]:
-                self.gives(word.literal or "", text)
-            self.gives(default, text)
+        """Note what such a command reads: its variables have the value."""
+        for word in words[1:]:
+            self.gives(word.literal or "", text)
+        self.gives(_reading(words) or "", text)
 
     def _subscript(self, word: Word) -> None:
         parts = word.subscript() or []
@@ -305,7 +309,7 @@ class Commands:
             ended = ended or word.literal == "--"
         bare = len(operands) < known.reads and (not code or known.code_from is not None)
         flagged = flags & set(known.input_flags + known.keeping_flags)
-        return bare or from_input or bool(flagged) or (name == "ssh" and self._remote(operands[1:]))
+        return bare or from_input or known.keeps or bool(flagged) or (name == "ssh" and self._remote(operands[1:]))
 
     def _remote(self, words: list[Word]) -> bool:
         plain = remote_words(words)
@@ -342,3 +346,9 @@ class Commands:
             if any(interpreter(base_name(word)) for word in inner):
                 refuse_tainted(words, what, _WHY_CODE, "pass {} as an argument of its own after the code")
         return self.simple(inner)
+
+
+def _reading(words: list[Word]) -> str | None:
+    """The variable that `read` and its like fill where none is named; None for another command."""
+    names = (word.literal for word in words)
+    return READING.get(next((name for name in names if name not in _PASSING), None) or "")

@@ -19,8 +19,6 @@ _PARAMETER = re.compile(
     r"(?P<sign>[!#]?)(?P<name>[A-Za-z_]\w*)(?:\[(?P<subscript>.*?)\])?(?::(?![-=+?])(?P<offset>.*)|(?P<rest>.*))\Z",
     re.ASCII | re.DOTALL,
 )
-_RAW_ARITHMETIC = re.compile(r"\$?\(\((.*?)\)\)", re.DOTALL)
-_RAW_PARAMETER = re.compile(r"\$\{([^{}]*)\}")
 _FIX = "give the variable a checked integer, {{{0}|int}}, or compare with [ ]"
 
 
@@ -87,15 +85,3 @@ def refuse_parameter(inside: str, carried: Carried, line: int) -> None:
         refuse(hole, "in ${! }", "the value would be a name", "write the name, or choose it with case")
     if found["rest"] == "@P":
         refuse(hole, "in ${ @P}", "bash runs commands in a prompt", "use the variable itself")
-
-
-def refuse_raw(text: str, carried: Carried, line: int) -> None:
-    """Refuse evaluated places in a text that is not read word by word: a heredoc, backticks.
-
-    Raises:
-        ChartError: a variable that carries a value stands in one.
-    """
-    for found in _RAW_ARITHMETIC.finditer(text):
-        refuse_named(found[1], carried, line, "in $(( ))")
-    for found in _RAW_PARAMETER.finditer(text):
-        refuse_parameter(found[1], carried, line)

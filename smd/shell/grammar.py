@@ -7,14 +7,16 @@ construct that holds it grants one. Source: POSIX.1-2017 XCU 2.9 and 2.10; the b
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from smd.shell.commands import Commands
 from smd.shell.conditions import read_condition
+from smd.shell.input import names_input
+from smd.shell.inputs import Readers, piped, refuse_fed
 from smd.shell.refusal import refuse, refuse_tainted, refuse_written, unreadable
 from smd.shell.scan import Scanner
-from smd.shell.words import Hole, Kind, Rule, Word
+from smd.shell.words import Hole, Input, Kind, Rule, Word
 
 _REDIRECT = re.compile(r"[0-9]*(?:<<<|<<-|<<|<&|<>|<(?!\()|>>|>&|>\||>(?!\())|&>>|&>")
 _PIPE = re.compile(r"\|(?!\|)&?")
@@ -27,12 +29,12 @@ _NO_STOPS: frozenset[str] = frozenset()
 class Redirect:
     """A redirection read from the source.
 
-    `fed` are the holes whose values (or files) it reads from; `text` is the word of a here-string; `reads` says
-    that it replaces the standard input.
+    `fed` are the holes that name the file it reads from; `given` is what it gives to read instead of a file;
+    `reads` says that it replaces the standard input.
     """
 
     fed: tuple[Hole, ...] = ()
-    text: Word | None = None
+    given: Input | None = None
     reads: bool = False
 
 
@@ -47,7 +49,7 @@ class Grammar:
         self.commands = commands
         self.list_words: list[Word] = []
         self.argument_words = commands.argument_words
-        self._code_readers = 0
+        self._readers = Readers(commands)
         self.runs_input = False
         scanner.commands = self._substituted
         self._compounds: dict[str, Callable[[], None]] = {
@@ -56,15 +58,18 @@ class Grammar:
             "while": self._while,
             "until": self._while,
             "for": self._for,
-            "select": self._for,
+            "select": self._select,
             "case": self._case,
             "function": self._function,
             "coproc": self._coproc,
             "[[": self._condition,
         }
 
-    def program(self) -> None:
+    def program(self, stdin: Hole | None = None) -> None:
         """Read the whole source.
+
+        Args:
+            stdin: stands for a standard input that comes from data.
 
         Raises:
             ChartError: a placeholder in a forbidden place, or text that cannot be read.
@@ -72,6 +77,7 @@ class Grammar:
         self._list(_NO_STOPS)
         if not self.scan.done:
             unreadable(self.scan.line, f"{self.scan.peek(2)!r} stands where a command is expected")
+        self._readers.finish(stdin)
 
     def _substituted(self) -> None:
         self._list(_NO_STOPS)
@@ -96,15 +102,16 @@ class Grammar:
             self.scan.space()
 
     def _pipeline(self, stops: frozenset[str]) -> str:
-        first, fed = len(self.scan.seen), False
+        first, earlier = len(self.scan.seen), tuple(self.scan.heredocs)
+        inputs: list[Input] = []
         runs_input = None
         while True:
-            readers = self._code_readers
+            since = self._since()
             if stop := self._command(stops):
                 return stop
             runs_input = self.runs_input = self.runs_input if runs_input is None else runs_input
-            if fed and self._code_readers > readers:
-                self._refuse_fed(self.scan.seen[first])
+            for given in inputs:
+                self._readers.feed(since, given)
             self.scan.blanks()
             pipe = _PIPE.match(self.scan.text, self.scan.at)
             if pipe is None:
@@ -112,11 +119,10 @@ class Grammar:
             self._bash_only(pipe.group() == "|&", "|&")
             self.scan.operator(pipe.group())
             self.scan.space()
-            fed = len(self.scan.seen) > first
+            inputs = piped(self.scan, first, earlier)
 
-    def _refuse_fed(self, hole: Hole) -> None:
-        why = "that program runs what it reads as code"
-        refuse(hole, "in the input of an interpreter", why, "give the code as a file and the value as an argument")
+    def _since(self) -> tuple[int, int]:
+        return self._readers.count, self._readers.code
 
     def _bash_only(self, used: object, what: str) -> None:
         if used and not self.scan.bash:
@@ -129,6 +135,7 @@ class Grammar:
         if self.scan.peek() == "(":
             self._compound(self._parenthesis)
             return ""
+        begun, start, first = self._since(), self.scan.at, len(self.scan.seen)
         item = self._item()
         name = item.plain if isinstance(item, Word) else None
         if name is not None and name in stops:
@@ -140,6 +147,9 @@ class Grammar:
             self._compound(compound)
         elif item is not None:
             self._simple(item)
+            if self.scan.bash and ">(" in self.scan.text[start : self.scan.at]:
+                for given in piped(self.scan, first, self.scan.heredocs):
+                    self._readers.feed(begun, given)
         return ""
 
     def _times_pipeline(self) -> bool:
@@ -157,11 +167,10 @@ class Grammar:
     def _redirect(self, operator: str) -> Redirect:
         self.scan.operator(operator)
         self.scan.blanks()
-        reads = operator[0] in "0<"
+        reads = operator[0] in "0<" and not operator.endswith("&")
         operator = operator.lstrip("0123456789")
         if operator in {"<<", "<<-"}:
-            self.scan.heredoc(tabs=operator == "<<-")
-            return Redirect(reads=reads)
+            return Redirect(given=self.scan.heredoc(tabs=operator == "<<-"), reads=reads)
         self._bash_only(operator == "<<<", "a here-string")
         piped = self.scan.peek(2) in {"<(", ">("}
         target = self.scan.word()
@@ -169,12 +178,12 @@ class Grammar:
             unreadable(self.scan.line, "a redirection has no target")
         if operator == "<<<" or (piped and len(target.parts) == 1):
             self._value(target)
-            fed = (*target.holes, *target.nested, *target.variables)
-            return Redirect(fed, target if operator == "<<<" else None, reads)
+            return Redirect(given=Input(target) if operator[0] == "<" else None, reads=reads)
         if operator in {"<&", ">&"}:
             refuse_written([target], f"after {operator}", "the value could name a descriptor", f"write {operator[0]}")
         self._target(target)
-        return Redirect(tuple(target.holes) if operator.startswith("<") else (), reads=reads)
+        fed = tuple(target.holes) if operator.startswith("<") else ()
+        return Redirect(fed, reads=reads and not names_input(target))
 
     def _target(self, word: Word) -> None:
         if nested := next((hole for hole in word.nested if not hole.variable), None):
@@ -194,38 +203,45 @@ class Grammar:
 
     def _simple(self, item: Word | Redirect | None) -> None:
         words: list[Word] = []
-        inputs: list[Hole] = []
-        texts: list[Word] = []
-        inherits = True
+        redirects: list[Redirect] = []
         while item is not None:
             if isinstance(item, Redirect):
-                inherits = inherits and not item.reads
-                inputs.extend(item.fed)
-                texts.extend([item.text] if item.text else [])
+                redirects.append(item)
             elif words or not self.commands.assignment(item, bash=self.scan.bash):
                 words.append(item)
             item = self._item()
+        since = self._since()
         if self.scan.peek() == "(":
             self._definition(words)
         elif words and self.commands.simple(words):
-            self._code_readers += 1
-            self.runs_input = self.runs_input or inherits
-            if inputs:
-                self._refuse_fed(inputs[0])
-        for text in texts:
-            self.commands.reads(words, text)
+            self._readers.code += 1
+            self.runs_input = self.runs_input or not any(item.reads for item in redirects)
+        self._readers.add(words)
+        if len(words) == 1 and words[0].literal == "exec":
+            self._readers.of_shell(item.given for item in redirects if item.given)
+        self._redirected(since, redirects)
+
+    def _redirected(self, since: tuple[int, int], redirects: Sequence[Redirect]) -> None:
+        if self._readers.code > since[1] and (fed := next((hole for item in redirects for hole in item.fed), None)):
+            refuse_fed(fed)
+        inputs = [item.given for item in redirects if item.given]
+        for given in inputs:
+            self._readers.feed(since, given)
+        if any(item.reads for item in redirects):
+            self._readers.drop(since)
 
     # -- compound commands ---------------------------------------------------------------------------------
 
     def _compound(self, read: Callable[[], None]) -> None:
-        readers, runs_input = self._code_readers, self.runs_input
+        since, runs_input = self._since(), self.runs_input
+        redirects: list[Redirect] = []
         read()
         while (item := self._item()) is not None:
             if isinstance(item, Word):
                 unreadable(item.line, f"{item.prefix!r} stands after the end of a compound command")
-            self.runs_input = runs_input if item.reads else self.runs_input
-            if item.fed and self._code_readers > readers:
-                self._refuse_fed(item.fed[0])
+            redirects.append(item)
+        self.runs_input = runs_input if any(item.reads for item in redirects) else self.runs_input
+        self._redirected(since, redirects)
 
     def _expect(self, stops: str, opened: str, line: int) -> str:
         stop = self._list(frozenset(stops.split()))
@@ -259,6 +275,12 @@ class Grammar:
         line = self.scan.line
         self._expect("do", "a loop", line)
         self._expect("done", "do", line)
+
+    def _select(self) -> None:
+        self._for()
+        answer = Word(self.scan.line)
+        answer.add_text("read", quoted=False)
+        self._readers.add([answer])
 
     def _for(self) -> None:
         self.scan.blanks()

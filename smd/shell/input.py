@@ -9,6 +9,7 @@ from smd.shell.words import Hole, Kind, Part, Word
 
 _INPUT = re.compile(r"(?:-[A-Za-z]*f|--[a-z-]+=)?(?:-|/dev/(?:stdin|fd/0)|/proc/self/fd/0)")
 _SHELL_OPTION = re.compile(r"-(?:[A-Za-z]*[si]|-shell|-login)")
+_SHELLS_ALONE = frozenset({"chroot", "unshare", "nsenter", "screen", "capsh", "sg", "run0", "systemd-nspawn"})
 _REPLACES = re.compile(r"(?:-[0rtxop]*(?P<asks>I)|-[0rtxop]*i|--replace(?:=|\Z))(?P<mark>.*)", re.DOTALL)
 
 
@@ -24,7 +25,7 @@ def starts_shell(name: str, words: list[Word]) -> bool:
     if name == "parallel":
         return all(word.prefix.startswith("-") or word.prefix.isdecimal() for word in words[1:])
     asked = any(_SHELL_OPTION.fullmatch(word.prefix) for word in words)
-    return name in {"chroot", "unshare"} or (name in {"sudo", "doas"} and asked)
+    return name in _SHELLS_ALONE or (name in {"sudo", "doas"} and asked)
 
 
 def replaced_by_xargs(options: list[Word]) -> str | None:

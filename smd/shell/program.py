@@ -93,7 +93,8 @@ def compile_shell(
     A variable that the text sets to a placeholder's value may stand where any text may. As a program, in code and
     as a name it is refused like the placeholder, and also where bash, which may be /bin/sh, evaluates variables
     (`$(( ))`, `[[ -eq ]]`, subscripts), unless a command printed the value: `n=$(wc -l < {file})` is taken for a
-    number. What pipes and files hold and what functions are called with is not followed.
+    number. What `read` reads is followed (here-strings, heredocs, pipes, `stdin`); files and calls of functions are
+    not.
 
     Args:
         text: the command as its author wrote it, with `{name}` placeholders.
@@ -108,14 +109,15 @@ def compile_shell(
             cannot be read well enough to tell. It names the placeholder, the place and what to write instead.
     """
     _check_text(text, shell)
+    given = Hole(0, stdin, 0) if stdin else None
     used = {name: placeholder for name, placeholder in carried.items() if re.search(rf"\b{re.escape(name)}\b", text)}
     if not used and not PLACEHOLDER_IN_TEXT.search(text):
-        if stdin and _runs_input(text, shell):
-            refuse_input(Hole(0, stdin, 0))
+        if given is not None:
+            _check_input(text, shell, given)
         return ShellProgram(shell, text)
-    grammar = read_grammar(text, shell=shell, allow_dash=allow_dash, carried=used)
-    if stdin and grammar.runs_input:
-        refuse_input(Hole(0, stdin, 0))
+    grammar = read_grammar(text, shell=shell, allow_dash=allow_dash, carried=used, stdin=given)
+    if given is not None and grammar.runs_input:
+        refuse_input(given)
     scanner = grammar.scan
     if not scanner.holes:
         return ShellProgram(shell, text)
@@ -126,14 +128,20 @@ def compile_shell(
     return program
 
 
-def _runs_input(text: str, shell: str) -> bool:
+def _check_input(text: str, shell: str, given: Hole) -> None:
     try:
-        return read_grammar(text, shell=shell, allow_dash=True).runs_input
-    except ChartError:
-        return False  # with no placeholder in it, a text need not be readable
+        runs_input = read_grammar(text, shell=shell, allow_dash=True, stdin=given).runs_input
+    except ChartError as error:
+        if error.code == "shell_placeholder":
+            raise
+        return  # with no placeholder in it, a text need not be readable
+    if runs_input:
+        refuse_input(given)
 
 
-def read_grammar(text: str, *, shell: str, allow_dash: bool, carried: Mapping[str, str] = _NOTHING) -> Grammar:
+def read_grammar(
+    text: str, *, shell: str, allow_dash: bool, carried: Mapping[str, str] = _NOTHING, stdin: Hole | None = None
+) -> Grammar:
     """Read a text that holds placeholders, and check what only the whole of it shows.
 
     It is read again while variables are found that carry values: a loop may use one above the line that sets it.
@@ -144,18 +152,18 @@ def read_grammar(text: str, *, shell: str, allow_dash: bool, carried: Mapping[st
     known = {name: Hole(0, placeholder, 0) for name, placeholder in carried.items()}
     for _ in range(_ROUNDS):
         before = {name: hole.printed for name, hole in known.items()}
-        grammar = _read(text, known, shell=shell, allow_dash=allow_dash)
+        grammar = _read(text, known, stdin, shell=shell, allow_dash=allow_dash)
         if {name: hole.printed for name, hole in known.items()} == before:
             return grammar
     raise ChartError("cannot read the shell command: variables hand values on in too many turns; use a script file")
 
 
-def _read(text: str, carried: dict[str, Hole], *, shell: str, allow_dash: bool) -> Grammar:
+def _read(text: str, carried: dict[str, Hole], stdin: Hole | None, *, shell: str, allow_dash: bool) -> Grammar:
     scanner = Scanner(text, bash=shell == "bash", carried=carried)
     commands = Commands(allow_dash=allow_dash, carried=carried)
     grammar = Grammar(scanner, commands)
     try:
-        grammar.program()
+        grammar.program(stdin)
     except RecursionError:
         raise ChartError("cannot read the shell command: it is nested too deeply; use a script file") from None
     if scanner.seen and commands.evaluates_assignments:

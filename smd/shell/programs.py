@@ -29,8 +29,8 @@ class Interpreter:
 
     `code_operand` is the operand that is code (or names a script) unless an option gave it; from `code_from`
     on every operand is code. It runs its input when it has fewer operands than `reads` and no code; with one of
-    `input_flags` (instead of a script) or `keeping_flags` (after it) in any case. With one of `piping_flags` it
-    runs operands that look like a pipe.
+    `input_flags` (instead of a script) or `keeping_flags` (after it) or if it `keeps` reading in any case. With one of
+    `piping_flags` it runs operands that look like a pipe.
     """
 
     options: Options
@@ -40,6 +40,7 @@ class Interpreter:
     piping_flags: str = ""
     input_flags: str = ""
     keeping_flags: str = ""
+    keeps: bool = False
 
     @property
     def is_language(self) -> bool:
@@ -60,10 +61,12 @@ def _wrapper(
     long_flags: str = "",
     long_values: str = "",
     long_code: str = "",
+    long_settings: str = "",
     operands: int = 0,
     assigns: bool = False,
 ) -> Wrapper:
     names = _long(Role.FLAG, long_flags, 0) | _long(Role.VALUE, long_values) | _long(Role.CODE, long_code)
+    names |= _long(Role.SETTING, long_settings)
     return Wrapper(Options(flags=flags, values=values, code=code, settings=settings, long=names), operands, assigns)
 
 
@@ -90,7 +93,53 @@ WRAPPERS: Mapping[str, Wrapper] = {
     "taskset": _wrapper("ac", long_flags="cpu-list all-tasks", operands=1),
     "chrt": _wrapper("abfiorR", long_flags="batch fifo idle other rr reset-on-fork", operands=1),
     "prlimit": _wrapper("v"),
-    "unshare": _wrapper("muinpUCTrfc"),
+    "unshare": _wrapper("muinpUCTrfc", "RwSG",
+                        long_flags="mount uts ipc net pid user cgroup time fork map-root-user map-current-user",
+                        long_values="root wd setuid setgid map-user map-group"),
+    "nsenter": _wrapper("amuinpUCTrwFZe", "tSGW",
+                        long_flags="all mount uts ipc net pid user cgroup time root wd no-fork follow-context env",
+                        long_values="target setuid setgid"),
+    "setpriv": _wrapper("d", long_flags="nnp no-new-privs clear-groups keep-groups init-groups reset-env",
+                        long_values="ruid euid reuid rgid egid regid groups ambient-caps inh-caps bounding-set "
+                                    "securebits pdeathsig selinux-label apparmor-profile"),
+    "choom": _wrapper("", "n", long_values="adjust"),
+    "uclampset": _wrapper("asR", "mM"),
+    "pipesz": _wrapper("gioeqvc", "sfn"),
+    "setarch": _wrapper(operands=1),
+    **dict.fromkeys(("linux32", "linux64", "i386", "x86_64", "uname26"), _wrapper("BF3ILRSTXZ")),
+    "runcon": _wrapper(operands=1),
+    "systemd-run": _wrapper("dtPqGrv", "u", "S", settings="pEHM",
+                            long_flags="user system scope same-dir pty pipe quiet collect wait no-block "
+                                       "no-ask-password remain-after-exit slice-inherit",
+                            long_values="unit description slice uid gid nice working-directory",
+                            long_code="shell", long_settings="property setenv host machine timer-property"),
+    "systemd-cat": _wrapper("", "tp", long_values="identifier priority stderr-priority level-prefix"),
+    "systemd-nspawn": _wrapper("qb", "DMu", long_values="directory machine user"),
+    "systemd-socket-activate": _wrapper("a", "l"),
+    "run0": _wrapper(long_values="user group chdir"),
+    "pkexec": _wrapper(long_values="user"),
+    "dbus-run-session": _wrapper(long_settings="config-file dbus-daemon"),
+    "ltrace": _wrapper("bcCfiLrStT", "aADelnopsuwx", settings="F"),
+    "valgrind": _wrapper("qv"),
+    "numactl": _wrapper("l", "NmiCpP"),
+    "cgexec": _wrapper("", "g", long_flags="sticky"),
+    "logsave": _wrapper("asv", operands=1),
+    "xvfb-run": _wrapper("al", "efnp"),
+    "faketime": _wrapper("m", operands=1),
+    "sshpass": _wrapper("ev", "pfdP"),
+    "screen": _wrapper("dmDRqU", "St", "X", settings="cs"),
+    "entr": _wrapper("acdnprxz", code="s"),
+    "ifne": _wrapper("n"),
+    "npx": _wrapper("y", "p", "c", long_flags="yes no", long_values="package", long_code="call"),
+    "uvx": _wrapper(long_values="from with python"),
+    "chpst": _wrapper("vP012", "uUbe/CnlLmdoprcft"),
+    "softlimit": _wrapper("", "acdflmoprst"),
+    "setlock": _wrapper("nNxX", operands=1),
+    **dict.fromkeys(("setuidgid", "envuidgid", "envdir", "s6-setuidgid", "s6-envdir"), _wrapper(operands=1)),
+    "tini": _wrapper("vwgs", "pe"),
+    "dumb-init": _wrapper("cv", "r"),
+    **dict.fromkeys(("eatmydata", "unbuffer", "torsocks", "torify", "toybox", "cttyhack", "catchsegv", "bwrap",
+                     "firejail", "proxychains", "proxychains4", "rlwrap", "fakechroot"), _wrapper()),
     "strace": _wrapper("fFqvyCkrtTxwdDi", "eoOpsuEPSaXbIU"),
     "gosu": _wrapper(operands=1),
     "su-exec": _wrapper(operands=1),
@@ -170,6 +219,24 @@ _SQLITE = Interpreter(
             | {f"-{name}": (Role.FLAG, 0) for name in _SQLITE_FLAGS.split()}),
     code_operand=None, code_from=1, reads=2,
 )  # fmt: skip
+_GDB = Interpreter(
+    Options(single_dash=True,
+            long={dash + name: known for dash in ("-", "--") for names, known in (
+                ("ex eval-command x command iex init-eval-command ix init-command", (Role.CODE, 1)),
+                ("p pid", (Role.VALUE, 1)),
+                ("q quiet batch n nx nh args", (Role.FLAG, 0)),
+            ) for name in names.split()}),
+    reads=1, keeps=True,
+)  # fmt: skip
+_LATER = Interpreter(Options(flags="bdlmMv", values="tq", code="f"), code_operand=None, reads=_ALWAYS)
+_CRONTAB = Interpreter(Options(flags="elri", values="u"), reads=1)
+_SERVICE = Interpreter(
+    Options(flags="SKTbmtqovC", values="pngukRsPIN", code="xa", settings="drcO",
+            long=_long(Role.CODE, "exec startas") | _long(Role.SETTING, "chdir chroot chuid output")
+            | _long(Role.FLAG, "start stop status background make-pidfile test quiet oknodo verbose", 0)
+            | _long(Role.VALUE, "pidfile name user group signal retry umask nicelevel procsched iosched")),
+    code_operand=None,
+)  # fmt: skip
 
 _FAMILIES: tuple[tuple[Interpreter, str], ...] = (
     (_SHELL, "sh bash dash zsh ksh mksh pdksh ash fish csh tcsh rbash yash oksh posh"),
@@ -182,7 +249,11 @@ _FAMILIES: tuple[tuple[Interpreter, str], ...] = (
     (_AWK, "awk gawk mawk nawk original-awk"),
     (_SED, "sed gsed"),
     (_JQ, "jq gojq jaq yq"),
-    (_SSH, "ssh"),
+    (_SSH, "ssh autossh slogin rsh mosh"),
+    (_GDB, "gdb lldb"),
+    (_LATER, "at"),
+    (_CRONTAB, "crontab"),
+    (_SERVICE, "start-stop-daemon"),
     (_PSQL, "psql"),
     (_MYSQL, "mysql mariadb"),
     (_SQLITE, "sqlite sqlite3"),
@@ -195,6 +266,13 @@ JOINING: Mapping[str, str] = {
     "watch": "give the value through env:",
     "parallel": "give the value through stdin:",
     "script": "give the value through env:",
+    "scriptlive": "give the value through env:",
+    "sem": "give the value through stdin:",
+    "sg": "use run: with sudo -g",
+    "capsh": "use run: with setpriv",
+    "hyperfine": "give the value through env:",
+    "pee": "give the value through stdin:",
+    "mispipe": "give the value through env:",
 }
 """Programs that join their arguments to code; the text is the way round."""
 

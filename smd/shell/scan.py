@@ -11,15 +11,19 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from smd.shell.evaluated import place_numbers, refuse_evaluated, refuse_parameter, refuse_raw
+from smd.shell.cursor import Cursor
+from smd.shell.evaluated import place_numbers, refuse_evaluated, refuse_parameter
 from smd.shell.refusal import refuse, unreadable
 from smd.shell.variables import Carried, use_of
-from smd.shell.words import PLACEHOLDER, PLACEHOLDER_IN_TEXT, Hole, Kind, Part, Word
+from smd.shell.words import PLACEHOLDER, PLACEHOLDER_IN_TEXT, Heredoc, Hole, Input, Kind, Part, Word
 
 META = frozenset(" \t\n;&|<>()")
 _PLAIN = re.compile(r"[^\s;&|<>()\\'\"$`{]+|\s")
 _VARIABLE = re.compile(r"\$(?:[A-Za-z_][A-Za-z0-9_]*|[0-9@*#?$!-])")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_IN_BACKTICKS = re.compile(r"\\([$`\\])")
+_IN_QUOTED_BACKTICKS = re.compile(r"\\([$`\\\"])")
+_TABS = re.compile(r"^\t+", re.MULTILINE)
 _ARRAY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\+?=\Z")
 
 _BARE = '"${_smd%d}"'
@@ -28,8 +32,8 @@ _IN_SINGLE = "'\"${_smd%d}\"'"
 _IN_ARITHMETIC = "(${_smd%d})"
 
 
-class Scanner:
-    """A cursor over the source with the text written so far.
+class Scanner(Cursor):
+    """Reads words; the grammar asks for them.
 
     Args:
         text: the command as its author wrote it.
@@ -37,73 +41,28 @@ class Scanner:
         carried: variables that carry values.
 
     `seen` are the holes and the uses of such variables, in order. `commands` reads the commands inside `$( )` up
-    to the closing parenthesis; the grammar sets it.
+    to the closing parenthesis; the grammar sets it. `heredocs` are those whose bodies have not begun.
     """
 
     def __init__(self, text: str, *, bash: bool, carried: Carried) -> None:
-        self.text = text
+        super().__init__(text)
         self.bash = bash
         self.carried = carried
         self.seen: list[Hole] = []
-        self.at = 0
-        self.out: list[str] = []
         self.holes: list[Hole] = []
         self.commands: Callable[[], None] = self._no_commands
-        self._heredocs: list[tuple[Word, bool]] = []
+        self.heredocs: list[Heredoc] = []
+        self._escaped = False
 
     def _no_commands(self) -> None:
         unreadable(self.line, "a command stands where none can be read")
 
-    @property
-    def line(self) -> int:
-        """The line of the cursor, from 1."""
-        return self.text.count("\n", 0, self.at) + 1
-
-    @property
-    def done(self) -> bool:
-        """True at the end of the source."""
-        return self.at >= len(self.text)
-
-    def peek(self, count: int = 1) -> str:
-        """The next characters, fewer at the end."""
-        return self.text[self.at : self.at + count]
-
-    def copy(self, count: int = 1) -> str:
-        """Copy the next characters to the output and return them."""
-        taken = self.peek(count)
-        self.out.append(taken)
-        self.at += len(taken)
-        return taken
-
-    def operator(self, text: str) -> None:
-        """Copy an operator; refuse one that a line continuation might lengthen.
-
-        Raises:
-            ChartError: a backslash and a newline stand between it and another operator character.
-        """
-        self.copy(len(text))
-        if self.peek(2) == "\\\n" and self.text[self.at + 2 : self.at + 3] in set("<>&|;("):
-            unreadable(self.line, "an operator is broken over two lines")
-
-    def blanks(self) -> None:
-        """Skip spaces, tabs and line continuations; drop a comment."""
-        while True:
-            if self.peek() in {" ", "\t"}:
-                self.copy()
-            elif self.peek(2) == "\\\n":
-                self.copy(2)
-            else:
-                break
-        if self.peek() == "#":
-            end = self.text.find("\n", self.at)
-            self.at = len(self.text) if end < 0 else end
-
     def newline(self) -> None:
         """Copy a newline and the heredoc bodies that begin after it."""
         self.copy()
-        pending, self._heredocs = self._heredocs, []
-        for delimiter, tabs in pending:
-            self._heredoc_body(delimiter, tabs)
+        pending, self.heredocs = self.heredocs, []
+        for heredoc in pending:
+            self._heredoc_body(heredoc)
 
     def space(self) -> None:
         """Skip blanks, comments and newlines."""
@@ -180,7 +139,7 @@ class Scanner:
 
     def _placeholder(self, word: Word, form: str, *, quoted: bool) -> bool:
         match = PLACEHOLDER.match(self.text, self.at)
-        if match is None or self.text[self.at - 1 : self.at] == "$":
+        if match is None or self._escaped or self.text[self.at - 1 : self.at] == "$":
             return False
         hole = Hole(len(self.holes) + 1, match.group(1), self.line)
         self.holes.append(hole)
@@ -319,7 +278,9 @@ class Scanner:
         char = self.peek()
         if char == "$":
             self._dollar(inner, quoted=quoted)
-        elif char in {"\\", "'", '"', "`", "{"}:
+        elif char == "`":
+            self._backtick(inner, quoted=quoted, unsure=quoted)
+        elif char in {"\\", "'", '"', "{"}:
             self._piece(inner)
         else:
             self.copy()
@@ -347,7 +308,7 @@ class Scanner:
         if char == "$":
             self._dollar(inner, quoted=True)
         elif char == "`":
-            self._backtick(inner, quoted=True)
+            self._backtick(inner, quoted=True, unsure=True)
         elif char == "\\":
             self.copy(2)
         elif char == "'":
@@ -355,21 +316,36 @@ class Scanner:
         elif not self._placeholder(inner, _IN_ARITHMETIC, quoted=True):
             inner.add_text(self.copy(), quoted=True)
 
-    def _backtick(self, word: Word, *, quoted: bool) -> None:
-        start, begin = self.line, self.at + 1
+    def _backtick(self, word: Word, *, quoted: bool, unsure: bool = False) -> None:
+        start, begin, first = self.line, self.at + 1, len(self.seen)
         self.copy()
         while self.peek() != "`":
             if self.done:
                 unreadable(start, "a backtick is not closed")
             self.copy(2 if self.peek() == "\\" else 1)
         self._refuse_raw(begin, self.at, "inside backticks", "write $( ) instead of backticks")
+        inside = self.text[begin : self.at]
         self.copy()
+        if unsure and '\\"' in inside:
+            unreadable(start, 'shells disagree about \\" inside backticks here', "write $( )")
+        self._read_within((_IN_QUOTED_BACKTICKS if quoted else _IN_BACKTICKS).sub(r"\1", inside), start, self.commands)
+        word.nested.extend(self.seen[first:])
         word.add_expansion(quoted=quoted)
+
+    def _read_within(self, text: str, line: int, read: Callable[[], None]) -> None:
+        """Read a text in which no placeholder stands: what looks like one there is the author's own."""
+        outer = self.heredocs, self._escaped
+        self.heredocs, self._escaped = [], True
+        with self.within(text, line):
+            read()
+            if not self.done or self.heredocs:
+                unreadable(self.line, f"{self.peek(2)!r} ends a command too early")
+        self.heredocs, self._escaped = outer
 
     # -- heredocs ------------------------------------------------------------------------------------------
 
-    def heredoc(self, *, tabs: bool) -> None:
-        """Read the delimiter of a heredoc; its body follows the next newline.
+    def heredoc(self, *, tabs: bool) -> Input:
+        """Read the delimiter of a heredoc; its body follows the next newline, and is known from then on.
 
         Raises:
             ChartError: the delimiter is not plain text.
@@ -379,22 +355,37 @@ class Scanner:
             refuse(hole, "as a heredoc delimiter", "the value would decide where code begins again")
         if delimiter.literal is None:
             unreadable(delimiter.line, "a heredoc delimiter is no plain text")
-        self._heredocs.append((delimiter, tabs))
+        given = Input(Word(delimiter.line), known=False)
+        self.heredocs.append(Heredoc(delimiter.literal, tabs, delimiter.plain is not None, given))
+        return given
 
-    def _heredoc_body(self, mark: Word, tabs: bool) -> None:  # noqa: FBT001  (a pair of the pending list)
-        start, begin, delimiter = self.line, self.at, mark.literal
+    def _heredoc_body(self, heredoc: Heredoc) -> None:
+        start, begin, continued = self.line, self.at, False
         while not self.done:
             end = self.text.find("\n", self.at)
             line = self.copy((len(self.text) if end < 0 else end + 1) - self.at).rstrip("\n")
-            if (line.lstrip("\t") if tabs else line) == delimiter:
+            if (line.lstrip("\t") if heredoc.tabs else line) == heredoc.delimiter and not continued:
                 fix = "give the text through stdin:, or write printf '%s\\n' with the placeholder as argument"
-                self._refuse_raw(begin, self.at, "in a heredoc", fix, expands=mark.plain is not None)
+                self._refuse_raw(begin, self.at, "in a heredoc", fix)
+                if heredoc.expands:
+                    self._expanded(heredoc, self.text[begin : self.at - len(line) - 1], start)
+                heredoc.given.become_known()
                 return
-        unreadable(start, f"the heredoc's last line {delimiter!r} is missing")
+            continued = heredoc.expands and (len(line) - len(line.rstrip("\\"))) % 2 == 1
+        unreadable(start, f"the heredoc's last line {heredoc.delimiter!r} is missing")
 
-    def _refuse_raw(self, begin: int, end: int, place: str, fix: str, *, expands: bool = True) -> None:
+    def _expanded(self, heredoc: Heredoc, body: str, line: int) -> None:
+        text = _TABS.sub("", body) if heredoc.tabs else body
+        self._read_within(text, line, lambda: self._body(heredoc.given.word))
+
+    def _body(self, word: Word) -> None:
+        while not self.done:
+            if self.peek() == "`":
+                self._backtick(word, quoted=True, unsure=True)
+            else:
+                self._in_double(word)
+
+    def _refuse_raw(self, begin: int, end: int, place: str, fix: str) -> None:
         if found := PLACEHOLDER_IN_TEXT.search(self.text, begin, end):
-            hole = Hole(0, found.group(1), self.text.count("\n", 0, found.start(1)) + 1)
+            hole = Hole(0, found.group(1), self.line - self.text.count("\n", found.start(1), self.at))
             refuse(hole, place, "a value could become code there", fix)
-        if expands:
-            refuse_raw(self.text[begin:end], self.carried, self.text.count("\n", 0, begin) + 1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from enum import Enum, StrEnum, auto
 
@@ -193,3 +193,38 @@ class Word:
             if part.kind is Kind.TEXT and not part.quoted and re.search(r"\]\+?=", part.text):
                 return self.parts[: index + 1]
         return None
+
+
+@dataclass(slots=True, eq=False)
+class Input:
+    """What a command reads: `word`, as far as it is known before it runs.
+
+    A heredoc's is `known` only once its body was read, which follows the command.
+    """
+
+    word: Word
+    known: bool = True
+    _then: list[Callable[[], None]] = field(default_factory=list)
+
+    def when_known(self, call: Callable[[], None]) -> None:
+        """Call at once, or as soon as the word is known."""
+        if self.known:
+            call()
+        else:
+            self._then.append(call)
+
+    def become_known(self) -> None:
+        """Note that the word is complete."""
+        self.known = True
+        for call in self._then:
+            call()
+
+
+@dataclass(frozen=True, slots=True)
+class Heredoc:
+    """A heredoc whose body is still to come. `tabs`: leading tabs are dropped; `expands`: the shell reads the body."""
+
+    delimiter: str
+    tabs: bool
+    expands: bool
+    given: Input
