@@ -7,14 +7,14 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 
 from smd import __version__, log
-from smd.document import Names, check_document, files_of
+from smd.document import Names, check_document, machine_files, read_document
 from smd.errors import ChartError, SettingsError, SmdError
 from smd.problems import DocumentError, render_problems
 from smd.settings import Settings, load_settings
@@ -25,15 +25,16 @@ INVALID = 8
 _SYSTEM = Path("/etc/smd")
 
 
+_PATH = click.Path(path_type=Path, readable=False)
+"""Whoever reads the file tells what is wrong with it."""
+
+
 def _options(command: Callable[..., Any]) -> Callable[..., Any]:
-    path = click.Path(path_type=Path)
     for option in reversed((
-        click.option("--state-dir", type=path, help="Store, logs and control socket. [default: ./.smd]"),
-        click.option("--machine-name", help="Name of the machine (with one file)."),
-        click.option("--initial-context", help="JSON object laid over the first context (with one file)."),
-        click.option("--actions-dir", type=path, multiple=True, help="Folder of *_action.py files."),
-        click.option("--event-socket-path", type=path, help="Datagram socket of an event monitor."),
-        click.option("--control-socket-prefix", type=path, help="Prefix of the machines' datagram sockets."),
+        click.option("--state-dir", type=_PATH, help="Store, logs and control socket. [default: ./.smd]"),
+        click.option("--actions-dir", type=_PATH, multiple=True, help="Folder of *_action.py files."),
+        click.option("--event-socket-path", type=_PATH, help="Datagram socket of an event monitor."),
+        click.option("--control-socket-prefix", type=_PATH, help="Prefix of the machines' datagram sockets."),
         click.option("--compat-tmp", is_flag=True, help="Use the predecessor's socket names in /tmp."),
         click.option("--ephemeral", is_flag=True, default=None, help="Keep everything in memory; nothing survives."),
         click.option("--debug", is_flag=True, help="Log more."),
@@ -50,30 +51,29 @@ def cli() -> None:
 
 
 @cli.command()
-@click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
+@click.argument("paths", nargs=-1, type=_PATH)
+@click.option("--machine-name", help="Name of the machine (with one file).")
+@click.option("--initial-context", help="JSON object laid over the first context (with one file).")
 @_options
-def run(paths: tuple[Path, ...], **options: Any) -> None:
+def run(paths: tuple[Path, ...], machine_name: str | None, initial_context: str | None, **options: Any) -> None:
     """Run machines from files or folders in the foreground."""
-    settings = _settings((), options)
-    _go(settings, paths, options)
+    _go(_settings((), options), paths, machine_name, initial_context)
 
 
 @cli.command()
-@click.option(
-    "--config", type=click.Path(path_type=Path), multiple=True, help="Settings file; default: those of /etc/smd."
-)
+@click.option("--config", type=_PATH, multiple=True, help="Settings file; default: those of /etc/smd.")
 @_options
 def serve(config: tuple[Path, ...], **options: Any) -> None:
     """Run as a service, with the configured machines."""
     files = config or tuple(
         p for p in (_SYSTEM / "smd.yaml", *sorted((_SYSTEM / "conf.d").glob("*.yaml"))) if p.is_file()
     )
-    _go(_settings(files, options), (), options)
+    _go(_settings(files, options))
 
 
 @cli.command()
-@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--actions-dir", type=click.Path(path_type=Path), multiple=True)
+@click.argument("paths", nargs=-1, required=True, type=_PATH)
+@click.option("--actions-dir", type=_PATH, multiple=True)
 def check(paths: tuple[Path, ...], actions_dir: tuple[Path, ...]) -> None:
     """Read machine files, report every mistake, and exit (8 if there is one).
 
@@ -81,23 +81,37 @@ def check(paths: tuple[Path, ...], actions_dir: tuple[Path, ...]) -> None:
     """
     from smd.actions.loader import CustomActions  # noqa: PLC0415 - only this command needs it here
 
-    custom = CustomActions([folder.absolute() for folder in actions_dir]).types()
-    bad, names = 0, Names()
+    lacking: list[SettingsError] = []
+    files: dict[Path, Path] = {}
+    custom: Mapping[str, str] = {}
     try:
-        for path in files_of(paths):
-            text = path.read_bytes()
-            problems = check_document(text, str(path), custom=custom, names=names)
-            if problems:
-                click.echo(render_problems(problems, text), err=True)
-            bad += any(problem.severity == "error" for problem in problems)
-            if not problems:
-                click.echo(f"{path}: ok")
-    except (SmdError, OSError) as error:
-        _complain(
-            error if isinstance(error, SmdError) else SettingsError(f"cannot read '{error.filename}': {error.strerror}")
-        )
-        sys.exit(INVALID)
-    sys.exit(INVALID if bad else 0)
+        custom = CustomActions([folder.absolute() for folder in actions_dir]).faults()
+    except SettingsError as error:
+        lacking.append(error)
+    for path in paths:
+        try:
+            files |= {file.absolute(): file for file in machine_files(path, lacking.append)}
+        except SettingsError as error:
+            lacking.append(error)
+    for each in lacking:
+        _complain(each)
+    names = Names()
+    good = [_is_good(file, custom, names) for file in files.values()]
+    sys.exit(0 if all(good) and not lacking else INVALID)
+
+
+def _is_good(file: Path, custom: Mapping[str, str], names: Names) -> bool:
+    """Has the file no mistake? Tells of it, and of all there are."""
+    try:
+        text = read_document(file)
+        problems = check_document(text, str(file), custom=custom, names=names)
+    except DocumentError as error:
+        problems, text = error.problems, b""
+    except OSError as error:
+        _complain(SettingsError(f"cannot read '{file}': {error.strerror}"))
+        return False
+    click.echo(render_problems(problems, text) if problems else f"{file}: ok", err=bool(problems))
+    return not any(problem.severity == "error" for problem in problems)
 
 
 def _settings(files: tuple[Path, ...], options: dict[str, Any]) -> Settings:
@@ -117,14 +131,15 @@ def _settings(files: tuple[Path, ...], options: dict[str, Any]) -> Settings:
         sys.exit(INVALID)
 
 
-def _go(settings: Settings, paths: tuple[Path, ...], options: dict[str, Any]) -> None:
+def _go(settings: Settings, paths: tuple[Path, ...] = (), name: str | None = None, context: str | None = None) -> None:
     from smd import daemon  # noqa: PLC0415 - the whole daemon is not needed to print help
 
     log.set_up(settings.log_level, settings.log_format)
     try:
-        files = [daemon.Named(path, options["machine_name"], _context(options)) for path in paths]
-        if options["machine_name"] and len(paths) != 1:
-            raise SettingsError("cannot use --machine-name: it needs exactly one file")
+        for option, value in (("--machine-name", name), ("--initial-context", context)):
+            if value and len(paths) != 1:
+                raise SettingsError(f"cannot use {option}: it needs exactly one file")
+        files = [daemon.Named(path, name, _context(context)) for path in paths]
         with asyncio.Runner() as runner:
             runner.get_loop().set_exception_handler(log.LoopTrouble())
             runner.run(daemon.serve(settings, files))
@@ -133,10 +148,11 @@ def _go(settings: Settings, paths: tuple[Path, ...], options: dict[str, Any]) ->
         sys.exit(INVALID if isinstance(error, ChartError | SettingsError) else 1)
 
 
-def _context(options: dict[str, Any]) -> dict[str, Any]:
-    text = options["initial_context"]
+def _context(text: str | None) -> dict[str, Any] | None:
+    if not text:
+        return None
     try:
-        context = json.loads(text) if text else {}
+        context = json.loads(text)
     except ValueError as error:
         raise SettingsError(f"cannot read --initial-context: {error}") from None
     if not isinstance(context, dict):

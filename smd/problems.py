@@ -41,6 +41,8 @@ CODES = {
     "smd-E401": "not an expression",
     "smd-W101": "accepted for the predecessor's sake, and without effect",
     "smd-W102": "taken for an action's own parameter, though it has the name of a common key",
+    "smd-W103": "a custom action whose file cannot be loaded",
+    "smd-W104": "an event of smd's own that never comes",
 }
 """Every code with its meaning. Codes are stable: a meaning may get wider, never different."""
 

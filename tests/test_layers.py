@@ -14,20 +14,21 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     # package: (inside smd, third party)
     "errors": (set(), set()),
     "problems": ({"errors"}, set()),
+    "files": (set(), set()),
     "codec": ({"errors"}, {"orjson"}),
     "catalogue": ({"errors"}, set()),
     "statechart": ({"catalogue", "errors"}, set()),
     "jobs": ({"errors"}, set()),
     "shell": ({"catalogue", "errors"}, set()),
     "yaml_source": ({"errors", "problems"}, {"yaml"}),
-    "settings": ({"errors", "yaml_source", "problems"}, {"pydantic"}),
+    "settings": ({"errors", "yaml_source", "problems", "files"}, {"pydantic"}),
     "log": (set(), {"structlog"}),
     "document": (
-        {"catalogue", "statechart", "shell", "yaml_source", "problems", "errors"},
+        {"catalogue", "statechart", "shell", "yaml_source", "problems", "codec", "files", "errors"},
         {"pydantic", "jsonschema", "referencing"},
     ),
     "store": ({"statechart", "jobs", "codec", "errors"}, {"aiosqlite"}),
-    "actions": ({"catalogue", "statechart", "shell", "jobs", "store.base", "codec", "errors"}, {"structlog"}),
+    "actions": ({"catalogue", "statechart", "shell", "jobs", "store.base", "codec", "files", "errors"}, {"structlog"}),
     "runtime": (
         {"statechart", "document", "jobs", "store.base", "actions", "codec", "errors"},
         {"structlog", "jsonschema"},
@@ -37,7 +38,7 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
         {"starlette", "uvicorn", "httptools", "pydantic", "structlog"},
     ),
     "client": ({"errors"}, set()),
-    "cli": ({"client", "errors", "document", "actions.loader", "yaml_source", "problems"}, {"click"}),
+    "cli": ({"client", "errors", "document", "actions.loader", "yaml_source", "problems", "files"}, {"click"}),
     "daemon": ({"actions", "document", "statechart", "http", "runtime", "store", "settings", "errors"}, {"structlog"}),
     "main": ({"daemon", "document", "actions", "log", "problems", "settings", "errors"}, {"click"}),
 }

@@ -12,15 +12,18 @@ import sys
 import threading
 import traceback
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
 from smd.actions import legacy
 from smd.errors import ActionError, SettingsError
+from smd.files import files_below, read_file
 
 _SUFFIX = "_action"
+_MOST = 4 << 20
+"""Bytes of a Python file."""
 
 
 class ActionClass(NamedTuple):
@@ -50,16 +53,14 @@ class CustomActions:
         folders: searched once, now.
 
     Raises:
-        ActionError: one of them is no folder.
+        SettingsError: one of them is no folder, or one in it cannot be read.
     """
 
     def __init__(self, folders: Sequence[Path] = ()) -> None:
         self._files: dict[str, Path] = {}
         self._loaded: dict[str, ActionClass] = {}
         for folder in folders:
-            if not folder.is_dir():
-                raise SettingsError(f"cannot load actions from '{folder}': no such folder")
-            found = sorted(folder.rglob(f"*{_SUFFIX}.py"))
+            found = _found(folder)
             self._files.update({name: file for file in found if (name := action_type(file))})
             parent = str(folder.absolute().parent)
             if found and parent not in sys.path:
@@ -69,6 +70,13 @@ class CustomActions:
     def types(self) -> frozenset[str]:
         """The action types the files stand for, whether or not they can be loaded."""
         return frozenset(self._files)
+
+    def faults(self) -> Mapping[str, str]:
+        """The types, each with why its file cannot be loaded, as far as that shows without running it; else ''.
+
+        A file is read when its type is looked up, and every time.
+        """
+        return _Faults(self._files)
 
     def known(self, name: str) -> ActionClass | None:
         """The class of a type if its file was read before."""
@@ -89,6 +97,52 @@ class CustomActions:
             return self._loaded[name]
 
 
+class _Faults(Mapping[str, str]):
+    """See `CustomActions.faults`."""
+
+    def __init__(self, files: Mapping[str, Path]) -> None:
+        self._files = files
+
+    def __getitem__(self, name: str) -> str:
+        return _fault(name, self._files[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._files)
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+
+def _fault(name: str, file: Path) -> str:
+    try:
+        text = read_file(file, _MOST)
+        compile(text, str(file), "exec", dont_inherit=True)
+    except SyntaxError as error:
+        return f"{file}:{error.lineno or 1}:{error.offset or 1}: {error.msg}"
+    except OSError as error:
+        return f"cannot read '{file}': {error.strerror}"
+    except (ValueError, RecursionError, MemoryError) as error:
+        return f"{file}: {str(error) or 'too deeply nested'}"
+    text = text.lower()
+    missing = class_name(name).lower().encode() not in text and b"import *" not in text
+    return f"{file}: it has no class {class_name(name)}" if missing else ""
+
+
+def _found(folder: Path) -> list[Path]:
+    """The files of actions below a folder, by their paths.
+
+    Raises:
+        SettingsError: there is no such folder, or one in it cannot be read.
+    """
+
+    def refuse(error: OSError) -> None:
+        missing = isinstance(error, FileNotFoundError | NotADirectoryError) and error.filename == str(folder)
+        why = "no such folder" if missing else error.strerror
+        raise SettingsError(f"cannot load actions from '{error.filename}': {why}") from error
+
+    return sorted(map(Path, (file for file in files_below(folder, refuse) if file.endswith(f"{_SUFFIX}.py"))))
+
+
 def action_type(file: Path) -> str:
     """`http_api_action.py` is the action `http_api`; every `_action` in the stem is left out."""
     return file.stem.replace(_SUFFIX, "")
@@ -101,7 +155,7 @@ def class_name(name: str) -> str:
 
 def _load(name: str, file: Path) -> ActionClass:
     try:
-        written_for_predecessor = _imports_predecessor(ast.parse(file.read_bytes(), str(file)))
+        written_for_predecessor = _imports_predecessor(ast.parse(read_file(file, _MOST), str(file)))
         legacy.install()
         module = _module(name, file)
     except (Exception, SystemExit) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,41 +11,46 @@ import click
 from smd.cli import exits
 from smd.cli.inputs import stdin
 from smd.cli.session import Session, command
+from smd.errors import SettingsError, SmdError
 
 if TYPE_CHECKING:
-    from smd.document import Problem
+    from smd.document import Names, Problem
 
 ISSUE = ("code", "severity", "file", "line", "column", "path", "message", "hint")
+_DESCRIPTORS = ("/dev/fd/", "/proc/self/fd/", "/dev/stdin")
 
 
 @command()
-@click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path())
+@click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @click.option("--strict", is_flag=True, help="warnings count as errors")
 @click.option("--quiet", is_flag=True, help="do not show warnings; --strict still counts them")
-@click.option("--actions-dir", type=click.Path(exists=True, file_okay=False), help="folder of custom actions")
+@click.option("--actions-dir", metavar="DIR", help="folder of custom actions")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), help="the predecessor's spelling of -o")
 @click.pass_obj
 def validate(session: Session, /, files: tuple[str, ...], **options: Any) -> int:
     """Check machine files, or all in a folder, without a daemon.
 
     Prints every problem with its place. Two files of the same machine are an error, too. Exit code: 0 no errors;
-    8 errors, or warnings with --strict; 4 a file cannot be read.
+    8 errors, or warnings with --strict; 4 a file or folder cannot be read, or a folder holds no machine file.
     """
-    from smd.document import Names, check_document  # noqa: PLC0415
+    from smd.document import Names  # noqa: PLC0415
 
     if options["form"] == "json":
         session.out.form = "json"
-    custom = _custom_types(options["actions_dir"])
+    lacking: list[SmdError] = []
+    custom = _custom_types(options["actions_dir"], lacking)
+    found, names = _named(files, lacking), Names()
+    for error in lacking:
+        session.out.failure(error.message)
     reports: list[dict[str, Any]] = []
-    code, names = exits.OK, Names()
-    for file in _named(files):
+    code = exits.NOT_FOUND if lacking else exits.OK
+    for file in found:
         try:
-            text = stdin("the machine") if file == "-" else Path(file).read_bytes()
-        except (OSError, ValueError) as error:
-            session.out.failure(f"cannot read '{file}': {getattr(error, 'strerror', None) or error}")
+            problems, text = _checked(file, custom, names)
+        except OSError as error:
+            session.out.failure(f"cannot read '{file}': {error.strerror}")
             code = max(code, exits.NOT_FOUND)
             continue
-        problems = check_document(text, "<stdin>" if file == "-" else file, custom=custom, names=names)
         report = _report(file, problems)
         reports.append(report)
         if report["error_count"] or (options["strict"] and report["warning_count"]):
@@ -55,23 +61,42 @@ def validate(session: Session, /, files: tuple[str, ...], **options: Any) -> int
     return code
 
 
-def _named(files: tuple[str, ...]) -> list[str]:
-    """The files given, each once, with those of folders in their place; an empty folder stays, and cannot be read."""
+def _checked(file: str, custom: Mapping[str, str], names: Names) -> tuple[list[Problem], bytes]:
+    """The problems of a file, and its text. A pipe is read if the shell has made it: `validate <(command)`."""
+    from smd.document import DocumentError, check_document, read_document  # noqa: PLC0415
+
+    try:
+        text = stdin("the machine") if file == "-" else read_document(file, pipes=file.startswith(_DESCRIPTORS))
+    except DocumentError as error:
+        return error.problems, b""
+    return check_document(text, "<stdin>" if file == "-" else file, custom=custom, names=names), text
+
+
+def _named(files: tuple[str, ...], lacking: list[SmdError]) -> list[str]:
+    """The files given, each once, with those of folders in their place; what a folder lacks goes to `lacking`."""
     from smd.document import machine_files  # noqa: PLC0415
 
     named: dict[Path, str] = {}
     for file in files:
-        found = machine_files(Path(file)) if Path(file).is_dir() else []
-        for path in map(str, found) if found else [file]:
+        try:
+            found = [file] if file == "-" else list(map(str, machine_files(Path(file), lacking.append)))
+        except SmdError as error:
+            lacking.append(error)
+            continue
+        for path in found:
             named.setdefault(Path(path).absolute(), path)
     return list(named.values())
 
 
-def _custom_types(folder: str | None) -> frozenset[str]:
-    """Types that a folder of action files offers, by its file names alone: checking runs no code."""
-    if folder is None:
-        return frozenset()
-    return frozenset(file.stem.replace("_action", "") for file in Path(folder).rglob("*_action.py"))
+def _custom_types(folder: str | None, lacking: list[SmdError]) -> Mapping[str, str]:
+    """Types that a folder of action files offers: checking runs no code."""
+    from smd.actions.loader import CustomActions  # noqa: PLC0415
+
+    try:
+        return CustomActions([Path(folder)] if folder is not None else []).faults()
+    except SettingsError as error:
+        lacking.append(error)
+        return {}
 
 
 def _report(file: str, problems: list[Problem]) -> dict[str, Any]:

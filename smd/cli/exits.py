@@ -36,7 +36,7 @@ BY_CODE = {
 }
 BY_STATUS = {400: USAGE, 401: FORBIDDEN, 403: FORBIDDEN, 404: NOT_FOUND, 408: TIMED_OUT, 409: CONFLICT, 422: USAGE}
 BY_KIND = {"connection": UNREACHABLE, "request": USAGE}
-BY_IGNORED = {"unknown_event": NOT_FOUND, "guard_failed": FAILED}
+BY_IGNORED = {"unknown_event": NOT_FOUND, "guard_failed": FAILED, "context_too_large": FAILED}
 BY_DISPOSITION = {"taken": OK, "queued": OK, "deferred": OK, "duplicate": OK, "ignored": WRONG_STATE}
 
 

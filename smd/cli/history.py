@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from smd.cli.inputs import hours
-from smd.cli.output import Column, Row, shortened, when
+from smd.cli.output import Column, Row, when
 from smd.cli.session import Session, command, machine_names
 
 TRANSITIONS = (
@@ -25,7 +25,7 @@ TRANSITIONS = (
 ERRORS = (
     Column("SEQ", "seq"),
     Column("MACHINE", "machine"),
-    Column("ERROR", lambda row: shortened(str(row.get("error") or ""), 60)),
+    Column("ERROR", "error", cut=60),
     Column("JOB", "job_id"),
     Column("AT", lambda row: when(_moment(row))),
     Column("EVENT", "type", wide=True),

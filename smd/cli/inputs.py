@@ -10,8 +10,13 @@ from typing import Any, NoReturn
 
 import click
 
+from smd.files import read_file
+
 MAX_STDIN = 8 * 1024 * 1024
 """Bytes of the largest body the daemon takes."""
+
+MAX_FILE = 32 * 1024 * 1024
+"""Bytes of a file that are read: more than fits in any request, whose own limit the daemon tells."""
 
 
 def seconds(text: str) -> float:
@@ -68,13 +73,13 @@ def source(text: str, what: str) -> str | bytes:
     """The text itself, `@file` for a file's content, `-` for stdin.
 
     Raises:
-        click.UsageError: the file cannot be read, or stdin is larger than any body may be.
+        click.UsageError: the file cannot be read, or it or stdin is far larger than any body may be.
     """
     if text == "-":
         return stdin(what)
     if not text.startswith("@"):
         return text
-    return read_file(text[1:])
+    return _content(text[1:])
 
 
 def stdin(what: str) -> bytes:
@@ -91,15 +96,10 @@ def stdin(what: str) -> bytes:
     return data
 
 
-def read_file(name: str) -> bytes:
-    """A file's content.
-
-    Raises:
-        click.UsageError: it cannot be read.
-    """
+def _content(name: str) -> bytes:
+    """A file's content, or what comes through a pipe: `@<(command)` is one."""
     try:
-        with open(name, "rb") as file:  # noqa: PTH123  pathlib.Path would be the only use on this path
-            return file.read()
+        return read_file(name, MAX_FILE, pipes=True)
     except (OSError, ValueError) as error:
         raise click.UsageError(f"cannot read '{name}': {getattr(error, 'strerror', None) or error}") from error
 

@@ -25,15 +25,19 @@ IN_JSON = {code: f"\\u{code:04x}" for code in _HOSTILE if code >= 0x7F}
 
 
 class Column:
-    """One column of a table: its heading, what it shows of a row, and whether only `-o wide` shows it."""
+    """One column of a table: its heading, what it shows of a row, and whether only `-o wide` shows it.
+
+    A longer text than `cut`, if that is not 0, is cut in a table on a terminal, but for `-o wide`.
+    """
 
     # No NamedTuple: building one class of it costs as much as a hundred of these.
-    __slots__ = ("show", "title", "wide")
+    __slots__ = ("cut", "show", "title", "wide")
 
-    def __init__(self, title: str, show: str | Callable[[Row], object], *, wide: bool = False) -> None:
+    def __init__(self, title: str, show: str | Callable[[Row], object], *, wide: bool = False, cut: int = 0) -> None:
         self.title = title
         self.show = show
         self.wide = wide
+        self.cut = cut
 
     def text(self, row: Row) -> str:
         """The cell as one line of plain text; nothing is shown as `-`."""
@@ -147,7 +151,11 @@ class Output:
             _write(sys.stdout, as_json(value, indent=2 if self.form == "json" else None) + "\n")
 
     def _table(self, rows: Sequence[Row], columns: Sequence[Column]) -> None:
-        lines = [[column.title for column in columns], *([column.text(row) for column in columns] for row in rows)]
+        cut = self.form == "table" and sys.stdout.isatty()
+        lines = [[column.title for column in columns]]
+        for row in rows:
+            texts = [(column.text(row), cut and column.cut) for column in columns]
+            lines.append([shortened(text, most) if most else text for text, most in texts])
         widths = [max(map(_width, texts)) for texts in zip(*lines, strict=True)]
         for line in lines:
             padded = [text + " " * (width - _width(text)) for text, width in zip(line, widths, strict=True)]

@@ -144,11 +144,12 @@ def _unread(session: Session, error: SmdError, file: str) -> int:
 
 def _show_source(error: SmdError, chart: dict[str, str]) -> None:
     """Put the source lines into a refusal. A file that only the daemon can read is refused without them."""
+    from smd.document import DocumentError, read_document  # noqa: PLC0415
     from smd.problems import with_excerpts  # noqa: PLC0415
 
     try:
-        text = chart["yaml"] if "yaml" in chart else Path(chart["path"]).read_bytes()
-    except OSError:
+        text = chart["yaml"] if "yaml" in chart else read_document(chart["path"])
+    except (OSError, DocumentError):
         return
     error.message = with_excerpts(error.message, text).expandtabs(4)
     if f"hint: {error.hint}" in error.message.split("\n"):

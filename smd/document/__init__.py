@@ -11,14 +11,16 @@ from collections.abc import Callable, Collection
 from pathlib import Path, PurePath
 from typing import Any
 
+from smd import codec
 from smd.document.build import Builder, Stored
 from smd.document.check import check_shape
-from smd.document.files import Names, files_of, machine_files
+from smd.document.files import NO_MACHINES, Names, machine_files, read_document
 from smd.document.json_schema import json_schema
 from smd.document.plain import plain_source
 from smd.document.report import Report
 from smd.document.schema import takes_numbers
 from smd.problems import CODES, DocumentError, Problem, arranged, render_problems, shown
+from smd.statechart.context import CONTEXT_LIMIT
 from smd.statechart.model import Statechart
 from smd.yaml_source import Source, scan_yaml
 
@@ -30,21 +32,27 @@ ANOTHER_NAME = "give one of them another name with machine:, or leave one out"
 
 
 def load_document(
-    text: str | bytes, file: str, *, custom: Collection[str] = (), warned: Callable[[Problem], object] | None = None
+    text: str | bytes,
+    file: str,
+    *,
+    custom: Collection[str] = (),
+    warned: Callable[[Problem], object] | None = None,
+    machine: str | None = None,
 ) -> Statechart:
     """The chart of a document.
 
     Args:
         text: YAML, as read from the file.
-        file: its path, for messages; its stem is the machine's name where the document gives none.
+        file: its path, for messages.
         custom: custom action types that exist. One named like a built-in type replaces it, but for `log`
-            and `sleep`.
+            and `sleep`. In a mapping each has what is wrong with its file, or an empty text.
         warned: called with each warning, in the order of their places, if the document loads.
+        machine: its name where the document gives none; the file's stem unless given.
 
     Raises:
         DocumentError: with every mistake found.
     """
-    chart, problems, warnings, source = _load(text, file, custom)
+    chart, problems, warnings, source = _load(text, file, custom, machine)
     if problems or chart is None:
         raise DocumentError(problems, source.text)
     if warned is not None:
@@ -105,14 +113,22 @@ def chart_from_plain(plain: dict[str, Any], *, custom: Collection[str] | None = 
 
 
 def _load(
-    text: str | bytes, file: str, custom: Collection[str]
+    text: str | bytes, file: str, custom: Collection[str], machine: str | None = None
 ) -> tuple[Statechart | None, list[Problem], list[Problem], Source]:
     """The chart as far as it goes, the mistakes, the warnings, the source."""
     source, problems = scan_yaml(text, file, takes_numbers)
     if problems and source.value is None:
         return None, problems, [], source
-    chart, report = _build(source, custom, Stored(PurePath(file).stem))
+    chart, report = _build(source, custom, Stored(PurePath(file).stem if machine is None else machine))
+    if chart is not None and not report.problems:
+        _check_context(report, chart)
     return chart, problems + [_placed(problem) for problem in report.problems], report.warnings, source
+
+
+def _check_context(report: Report, chart: Statechart) -> None:
+    if codec.size(codec.canonical(chart.context)) > CONTEXT_LIMIT:
+        told = f"a machine's context has at most {CONTEXT_LIMIT} bytes as JSON"
+        report.add("E006", ("context",), told, "keep large data in files and pass their names", key=True)
 
 
 def _placed(problem: Problem) -> Problem:
@@ -137,14 +153,15 @@ def _build(source: Source, custom: Collection[str] | None, stored: Stored) -> tu
 __all__ = [
     "ANOTHER_NAME",
     "CODES",
+    "NO_MACHINES",
     "DocumentError",
     "Names",
     "Problem",
     "chart_from_plain",
     "check_document",
-    "files_of",
     "json_schema",
     "load_document",
     "machine_files",
+    "read_document",
     "render_problems",
 ]

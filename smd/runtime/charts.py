@@ -8,7 +8,7 @@ from typing import Any
 
 import structlog
 
-from smd.document import Problem, chart_from_plain, load_document
+from smd.document import Problem, chart_from_plain, load_document, read_document
 from smd.errors import ChartError, NotFoundError, PermissionDeniedError
 from smd.statechart.model import Statechart
 
@@ -19,12 +19,12 @@ class Charts:
     """Loads, remembers, and finds charts.
 
     Args:
-        custom: types of the user's Python actions.
+        custom: types of the user's Python actions; see `load_document`.
         roots: folders outside of which no file is loaded on behalf of a machine or a request.
     """
 
     def __init__(self, custom: Collection[str] = (), roots: Iterable[Path] = ()) -> None:
-        self._custom = frozenset(custom)
+        self._custom = custom
         self._roots = [root.resolve() for root in roots]
         self._known: dict[str, Statechart] = {}
         self._files: dict[tuple[str, int, int], Statechart] = {}
@@ -49,13 +49,17 @@ class Charts:
         known = self._known.get(chart_hash)
         return known or self.remember(chart_from_plain(plain, custom=None))
 
-    def parse(self, text: str | bytes, name: str) -> Statechart:
+    def parse(self, text: str | bytes, name: str, machine: str | None = None) -> Statechart:
         """A chart from text; its warnings go to the log.
+
+        Args:
+            name: of the text, for messages.
+            machine: see `load_document`.
 
         Raises:
             DocumentError: every mistake, with its place.
         """
-        return self.remember(load_document(text, name, custom=self._custom, warned=_warned))
+        return self.remember(load_document(text, name, custom=self._custom, warned=_warned, machine=machine))
 
     def load(self, path: Path) -> tuple[Statechart, str]:
         """A chart from a file, and the file's name as the machine's origin.
@@ -67,7 +71,7 @@ class Charts:
             status = path.stat()
             key = (str(path), status.st_mtime_ns, status.st_size)
             if key not in self._files:
-                self._files[key] = self.parse(path.read_bytes(), str(path))
+                self._files[key] = self.parse(read_document(path), str(path))
             return self._files[key], str(path)
         except OSError as error:
             raise ChartError(f"cannot read '{path}': {error.strerror}") from error
@@ -76,9 +80,14 @@ class Charts:
         """A path given by a machine or a request, which must lie under a configured folder.
 
         Raises:
-            PermissionDeniedError: it leads elsewhere, whether there is such a file or not.
+            PermissionDeniedError: it leads elsewhere, whether there is such a file or not. ChartError: it leads
+                nowhere at all.
         """
-        full = (work_folder / path).resolve()
+        try:
+            full = (work_folder / path).resolve()
+        except (ValueError, RuntimeError) as error:
+            why = "its links lead in a circle" if isinstance(error, RuntimeError) else "no file can have this name"
+            raise ChartError(f"cannot read {path!r:.140}: {why}") from error
         if not any(full.is_relative_to(root) for root in self._roots):
             folders = ", ".join(map(str, self._roots)) or "none"
             told = f"cannot load '{path}': it lies outside the configured folders ({folders})"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
 import socket
 import time
@@ -91,6 +92,11 @@ def answer(**changes: Any) -> dict[str, Any]:
         (
             answer(disposition="ignored", reason="the guard of 'new_job' failed: no key 'n'", code="guard_failed"),
             "worker: new_job ignored: the guard of 'new_job' failed: no key 'n'",
+            1,
+        ),
+        (
+            answer(disposition="ignored", reason="cannot keep what it carries", code="context_too_large"),
+            "worker: new_job ignored: cannot keep what it carries",
             1,
         ),
         (answer(disposition="failed", reason="endless loop"), "worker: new_job failed: endless loop", 1),
@@ -304,6 +310,35 @@ def test_a_row_of_no_known_time_shows_none(smctl: Smctl, command: str, route: st
     smctl.server.reply(f"GET {route}", {"rows": [{**ROW, "at": 0.0, "now": None}], "next": None})
     assert smctl(command).out.splitlines()[1].endswith("  -")
     assert json.loads(smctl(command, "--format", "json").out)[0]["timestamp"] is None
+
+
+def test_an_error_is_cut_only_in_a_table_on_a_terminal(smctl: Smctl, monkeypatch: pytest.MonkeyPatch) -> None:
+    why = "cannot " + "x" * 100
+    smctl.server.reply("GET /v1/errors", {"rows": [{"seq": 1, "machine": "m", "error": why, "now": 1.0}]})
+    assert why in smctl("error-history").out
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    assert why in smctl("error-history", "-o", "wide").out
+    assert f"{why[:59]}…  " in smctl("error-history").out
+
+
+def test_a_payload_comes_from_a_file_or_a_pipe_and_from_nothing_else(smctl: Smctl, tmp_path: Path) -> None:
+    smctl.server.reply("POST /v1/machines/worker/events", TAKEN)
+    reader, writer = os.pipe()
+    os.write(writer, b'{"n": 1}')
+    os.close(writer)
+    _, asked = smctl.one("send-event", "worker", "e", "-d", f"@/dev/fd/{reader}")
+    os.close(reader)
+    assert asked.body["payload"] == {"n": 1}
+    huge = tmp_path / "huge"
+    huge.touch()
+    os.truncate(huge, 1 << 40)
+    for file, why in (
+        (huge, "bytes, more than 33554432"),
+        ("/dev/zero", "it is a device"),
+        (tmp_path, "it is a folder"),
+    ):
+        result = smctl("send-event", "worker", "e", "-d", f"@{file}")
+        assert (result.code, f"cannot read '{file}': " in result.err, why in result.err) == (2, True, True), result
 
 
 @pytest.mark.parametrize("hours", ["-1", "x", "inf"])

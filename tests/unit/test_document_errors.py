@@ -9,7 +9,7 @@ import pytest
 from smd.document import CODES, DocumentError, Problem, chart_from_plain, check_document, load_document, render_problems
 from smd.yaml_source import MAX_PROBLEMS
 from tests.unit.document_mistakes import CASES, Case
-from tests.unit.document_warnings import WARNINGS
+from tests.unit.document_warnings import FILES, WARNINGS
 
 
 def place_of(marked: str) -> tuple[str, int, int]:
@@ -37,14 +37,14 @@ def test_every_code_has_a_case() -> None:
 @pytest.mark.parametrize("case", WARNINGS, ids=lambda c: f"{c.code}-{c.path}")
 def test_each_warning_is_told_once_and_keeps_nothing_from_loading(case: Case) -> None:
     text, line, column = place_of(case.text)
-    (found,) = check_document(text, "f.yaml", custom=("mine",))
+    (found,) = check_document(text, "f.yaml", custom=FILES)
     assert (found.code, found.severity, found.line, found.column, found.path) == (
         f"smd-{case.code}", "warning", line, column, case.path,
     )  # fmt: skip
     assert case.message in found.message
     assert case.hint in found.hint
     told: list[Problem] = []
-    load_document(text, "f.yaml", custom=("mine",), warned=told.append)
+    load_document(text, "f.yaml", custom=FILES, warned=told.append)
     assert told == [found]
 
 
