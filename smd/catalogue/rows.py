@@ -16,6 +16,13 @@ COMMON: tuple[Parameter, ...] = (
 )
 """Keys every action takes, beside `type`, `params`, `if`, `timeout` and `retry`, which the document reads itself."""
 
+LOG_LEVELS = {
+    **{level: level for level in ("debug", "info", "warning", "error", "critical")},
+    "warn": "warning", "exception": "error", "fatal": "critical", "success": "info",
+}  # fmt: skip
+"""Words for the level of a line in a log, the predecessor's too, and the levels they mean."""
+
+_LEVEL = P("level", V.TEXT, "info", choices=tuple(LOG_LEVELS))
 _COMMAND = (
     P("error_mappings", V.EVENTS, {}),
     P("env", V.MAPPING, {}),
@@ -31,11 +38,11 @@ _COMMAND = (
 _ROWS = (
     ActionType(
         "log", Kind.INSTANT, "Writes a line to the machine's log; shown live.",
-        (P("message", V.ANY, "No message"), P("level", V.TEXT, "info")),
+        (P("message", V.ANY, "No message"), _LEVEL),
     ),
     ActionType(
         "activity_log", Kind.INSTANT, "The same, answering `continue`.",
-        (P("message", V.ANY, "Log message"), P("level", V.TEXT, "info")), success="continue",
+        (P("message", V.ANY, "Log message"), _LEVEL), success="continue",
     ),
     ActionType(
         "set_context", Kind.INSTANT, "Sets one context key (dots reach into maps).",

@@ -53,7 +53,8 @@ class Value(StrEnum):
 class Parameter(NamedTuple):
     """One parameter of an action type.
 
-    `default` is what the action sees when the key is absent. `aliases` are other spellings users know.
+    `default` is what the action sees when the key is absent. `aliases` are other spellings users know. `choices` are
+    all that a literal text may be, in small letters or not.
     """
 
     name: str
@@ -67,7 +68,7 @@ class Parameter(NamedTuple):
 class ActionType(NamedTuple):
     """One row of the catalogue.
 
-    `success`, `error` and `empty` are the event types answered when the chart names none (`None`: no event).
+    `success` and `empty` are the event types answered when the chart names none (`None`: no event).
     In files of the flat form `flat_success` replaces `success`, and where `flat_empty_is_success` the event that
     a chart names for `success` is that for `empty` too. `watch` says what an empty answer waits for.
     """
@@ -77,7 +78,6 @@ class ActionType(NamedTuple):
     doc: str
     parameters: tuple[Parameter, ...]
     success: str | None = None
-    error: str = "error"
     empty: str | None = None
     flat_success: str | None = None
     flat_empty_is_success: bool = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from itertools import takewhile
 from typing import Any, NamedTuple
 
@@ -62,7 +63,7 @@ class ActionReader:
     """Compiles the actions of one document.
 
     Args:
-        custom: known custom types; None takes every unknown type for one.
+        custom: known custom types; None takes every unknown type for one. A mapping has the faults of their files.
         flat: the document is of the flat form, whose defaults differ.
 
     `states` are the ids that `in_state` may name; the builder sets them. `replaced` are the built-in types that
@@ -72,6 +73,7 @@ class ActionReader:
     def __init__(self, report: Report, custom: Collection[str] | None, *, flat: bool) -> None:
         self.report = report
         self.custom = None if custom is None else frozenset(custom)
+        self._fault = cache((custom if isinstance(custom, Mapping) else {}).get)
         self.flat = flat
         self.replaced: set[str] = set()
         self.states: Collection[str] = ()
@@ -152,6 +154,8 @@ class ActionReader:
         return None
 
     def _custom(self, plain: dict[str, Any], path: Path) -> Action | None:
+        if fault := self._fault(plain["type"]):
+            self.report.warn("W103", (*path, "type"), f"the file of this action cannot be loaded: {fault}")
         if "isolate" in plain and (not self.flat or plain["isolate"] == "process"):
             self.report.add(
                 "E106",
@@ -326,11 +330,11 @@ class ActionReader:
         empty = row.empty
         if self.flat and row.flat_empty_is_success and "success" in given:
             empty = values["success"]
-        defaults = {"success": success, "error": row.error, "empty": empty}
+        defaults = {"success": success, "empty": empty}
         return {
             p.name: values[p.name] if p.name in given else defaults.get(p.name) or values[p.name]
             for p in parameters_of(row)
-            if p.value == Value.EVENT
+            if p.value == Value.EVENT and (p.name != "error" or p.name in given)
         }
 
     def _condition(self, text: Any, path: Path) -> Expression | None:

@@ -18,7 +18,7 @@ from smd.problems import shown
 from smd.statechart.durations import parse_duration
 from smd.statechart.event import PRIORITIES
 from smd.statechart.expression import Expression
-from smd.statechart.model import FINAL, QUEUE, RESTART, EventSpec, Restart, Statechart
+from smd.statechart.model import FINAL, EventSpec, Restart, Statechart
 
 _EVENT_FIELDS = ("type", "payload", "job_id", "source", "id")
 _FORBIDDEN_IN_NAMES = frozenset("/{}")
@@ -92,6 +92,8 @@ class Builder:
         self._fill_states()
         self._digest_states()
         check_metadata(self.report, document.metadata)
+        if not self.report.problems:
+            self.transitions.own_events.check([each.state for each in self.tree.declared.values()], self.plain)
         source = self._source()
         return Statechart(
             self.tree.root,
@@ -156,7 +158,7 @@ class Builder:
             state.sequence = self.actions.sequence(part.actions, (*path, "actions"))
             state.entry = self.actions.block(part.entry, (*path, "entry"))
             state.exit = self.actions.block(part.exit, (*path, "exit"))
-            state.busy = part.busy or (QUEUE if self.flat else RESTART)
+            state.busy = part.busy or ""
             state.terminal_on_stop = self.flat and state.id in TERMINAL_NAMES and state.kind != FINAL
             if part.output is not None:
                 state.donedata = self.actions.template(part.output, (*path, "output"))

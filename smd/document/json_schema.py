@@ -81,7 +81,9 @@ def _action_type(row: ActionType) -> dict[str, Any]:
 
 def _parameter(parameter: Parameter) -> dict[str, Any]:
     shape = dict(_SHAPES[parameter.value])
-    if parameter.choices:
+    if parameter.choices and parameter.value == Value.TEXT:
+        shape["examples"] = list(parameter.choices)
+    elif parameter.choices:
         shape["enum"] = list(parameter.choices)
     if parameter.default is not None:
         shape["default"] = parameter.default

@@ -6,7 +6,6 @@ after them as `transitions` stands before or after `states`.
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
@@ -14,6 +13,7 @@ from typing import Any, NamedTuple
 from smd.catalogue import Kind
 from smd.document.actions import ActionReader
 from smd.document.flat import ANY, names_in
+from smd.document.own_events import OwnEvents
 from smd.document.report import Path, Report, fingerprint
 from smd.document.schema import AfterPart, DocumentPart, RowPart, TransitionPart, duration_fault
 from smd.document.tree import Declared, Tree
@@ -26,9 +26,7 @@ from smd.statechart.model import ATOMIC, FINAL, Action, State, TimerSpec, Transi
 MAX_TRANSITIONS = 100_000
 """Of one chart, each counted once per event; rows from * multiply."""
 
-_TIMEOUT = re.compile(r"timeout\((.*)\)", re.DOTALL)
 _FEWER = "put the states under a common parent, and one transition there"
-_LOOKS_LIKE_A_NUMBER = re.compile(r"[0-9.+-]+", re.ASCII)
 
 
 class _Body(NamedTuple):
@@ -44,7 +42,8 @@ class _Body(NamedTuple):
 class TransitionReader:
     """Adds transitions and timers to the states of a tree.
 
-    `rows` collects, by state id, fingerprints of the rows that concern it, for its digest.
+    `rows` collects, by state id, fingerprints of the rows that concern it, for its digest; `own_events` those that
+    wait for an event of smd's own.
     """
 
     def __init__(self, report: Report, tree: Tree, actions: ActionReader, *, flat: bool) -> None:
@@ -52,6 +51,7 @@ class TransitionReader:
         self.tree = tree
         self.actions = actions
         self.flat = flat
+        self.own_events = OwnEvents(report)
         self.rows: defaultdict[str, list[str]] = defaultdict(list)
         self._timers: defaultdict[State, dict[str, TimerSpec]] = defaultdict(dict)
         self._explicit: set[tuple[str, str]] = set()
@@ -97,7 +97,7 @@ class TransitionReader:
     def _entry(self, state: State, events: tuple[str, ...], target: Any, path: Path) -> None:
         for event in events:
             self._check_descriptor(event, path, key=True)
-        self._arm(state, self._timeouts(events, path))
+        self._arm(state, self.own_events.timers(((event, path) for event in events), key=True))
         for one, place in _each(target, path):
             self._add(state, events, self._body(one, place))
 
@@ -120,10 +120,12 @@ class TransitionReader:
         if not row.actions and not self.report.says((*path, "to")):
             self.report.add("E104", path, "the key 'to' is missing", "a row without it needs actions:")
         events = tuple(names_in(row.event))
-        for event in events:
-            self._check_descriptor(event, (*path, "event"))
+        place = (*path, "event")
+        placed = [(event, (*place, n) if isinstance(row.event, list) else place) for n, event in enumerate(events)]
+        for event, at in placed:
+            self._check_descriptor(event, at)
         body = self._body(row, path)
-        timers = self._timeouts(events, (*path, "event"))
+        timers = self.own_events.timers(placed, key=False)
         print_of_row = fingerprint(plain)
         for state in self._sources(row, path):
             if self._count > MAX_TRANSITIONS:
@@ -207,19 +209,6 @@ class TransitionReader:
             )
 
     # --- timers ---------------------------------------------------------------------------------------------
-
-    def _timeouts(self, events: Iterable[str], path: Path) -> list[TimerSpec]:
-        """A timer for each `timeout(N)`; any other name is an ordinary event."""
-        timers = []
-        for event in events:
-            match = _TIMEOUT.fullmatch(event)
-            try:
-                if match is not None:
-                    timers.append(TimerSpec(event, parse_duration(match.group(1))))
-            except ChartError as error:
-                if match is not None and _LOOKS_LIKE_A_NUMBER.fullmatch(match.group(1)):
-                    self.report.add("E105", path, duration_fault(error.message, match.group(1)), error.hint)
-        return timers
 
     def _arm(self, state: State, timers: Iterable[TimerSpec]) -> None:
         for timer in timers:

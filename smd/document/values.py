@@ -74,6 +74,19 @@ def _open_or(what: str, *types: type) -> Callable[[Parameter, Any], Any]:
     return read
 
 
+def _text(parameter: Parameter, value: Any) -> Any:
+    if not isinstance(value, str):
+        raise _wrong("a text", value)
+    if parameter.choices and not is_open(value):
+        _check_choice(parameter, value)
+    return value
+
+
+def _check_choice(parameter: Parameter, value: str) -> None:
+    if value.lower() not in parameter.choices:
+        raise _wrong(f"one of {', '.join(parameter.choices)}", value, did_you_mean(value, parameter.choices))
+
+
 def _duration(_parameter: Parameter, value: Any) -> Any:
     if isinstance(value, str) and is_open(value):
         return value
@@ -159,14 +172,14 @@ def _paths(_parameter: Parameter, value: Any) -> list[str]:
 def _word(parameter: Parameter, value: Any) -> str:
     if not isinstance(value, str) or not value or is_open(value):
         raise _wrong("a literal text", value)
-    if parameter.choices and value.lower() not in parameter.choices:
-        raise _wrong(f"one of {', '.join(parameter.choices)}", value, did_you_mean(value, parameter.choices))
+    if parameter.choices:
+        _check_choice(parameter, value)
     return value.lower() if parameter.choices else value
 
 
 _READERS: dict[Value, Callable[[Parameter, Any], Any]] = {
     Value.ANY: _any,
-    Value.TEXT: _open_or("a text", str),
+    Value.TEXT: _text,
     Value.NUMBER: _open_or("a number", int, float),
     Value.INTEGER: _open_or("a whole number", int),
     Value.BOOLEAN: lambda _, value: read_boolean(value),

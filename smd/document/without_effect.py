@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from smd.catalogue import LOG_LEVELS
 from smd.document.report import Path, Report
 from smd.document.schema import MetadataPart
 from smd.document.values import TRUE_WORDS
@@ -58,6 +59,9 @@ def check_values(report: Report, values: Mapping[str, Any], places: Mapping[str,
     if values.get("fire_and_forget") and values.get("success") and "success" in places:
         told = "without effect beside fire_and_forget: such a send answers no event"
         report.warn("W101", places["success"], told, "leave one of them away")
+    if str(values.get("level")).lower() == "success":
+        told = "without effect: the line is logged as info, like one without a level"
+        report.warn("W101", places["level"], told, f"levels are {', '.join(dict.fromkeys(LOG_LEVELS.values()))}")
     for code in values.get("error_mappings") or ():
         if int(code) == 0:
             told = "without effect: 0 is success, which no error mapping is asked about"

@@ -10,6 +10,8 @@ INSTANT = (
     ("states: {a: {on: {e: {to: a, actions: [%s, {type: sleep, success: x}]}}}}", "states.a.on.e.actions"),
     ("states: [waiting]\ntransitions: [{from: waiting, event: e, actions: [%s]}]", "transitions[0].actions"),
 )
+FILES = {"mine": "", "torn": "torn_action.py:1:5: invalid syntax"}
+"""The custom actions there are, with what is wrong with their files."""
 WARNINGS = [
     Case(
         "W101",
@@ -65,8 +67,18 @@ WARNINGS = [
         "unknown key",
         "'machine_name'",
     ),
+    Case(
+        "W103", "states: {a: {actions: [{^type: torn}]}}", "states.a.actions[0].type", "loaded: torn_action.py:1:5: inv"
+    ),
     Case("W102", FLAT_MINE % "^retry: 3", "actions.waiting[0].retry", "own parameter: must be a mapping (got 3)"),
     Case("W102", FLAT_MINE % "^retry: {max: 3, backoff: 2}", "actions.waiting[0].retry", "(got a mapping)"),
     Case("W102", FLAT_MINE % "^timeout: soon", "actions.waiting[0].timeout", "must be a duration (got 'soon')"),
     Case("W102", FLAT_MINE % "^if: {a: 1}", "actions.waiting[0].if", "must be an expression", "params:"),
+    Case(
+        "W104",
+        "states: [waiting, b]\ntransitions: [{from: waiting, to: b, ^event: done.state.b}]",
+        "transitions[0].event",
+        "'done.state.b' never comes",
+        "a final state in it",
+    ),
 ]

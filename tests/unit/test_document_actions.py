@@ -43,33 +43,24 @@ def test_defaults_and_aliases_come_from_the_catalogue() -> None:
         "priority": None,
         "fire_and_forget": False,
     }
-    assert (action.kind, action.events) == (Kind.INSTANT, {"success": "event_sent", "error": "error"})
+    assert (action.kind, action.events) == (Kind.INSTANT, {"success": "event_sent"})
 
 
 @pytest.mark.parametrize(
     ("action", "events"),
     [
-        ("{type: log}", {"success": None, "error": "error"}),
-        ("{type: bash, command: ls}", {"success": "job_done", "error": "error"}),
+        ("{type: log}", {"success": None}),
+        ("{type: bash, command: ls}", {"success": "job_done"}),
         ("{type: bash, command: ls, success: null, error: bad}", {"success": None, "error": "bad"}),
-        ("{type: pop_from_list, empty: none}", {"success": "item_popped", "error": "error", "empty": "none"}),
+        ("{type: pop_from_list, empty: none}", {"success": "item_popped", "empty": "none"}),
         (
             "{type: wait_for_jobs, pending: p, timeout_event: t}",
-            {
-                "success": "all_jobs_complete",
-                "error": "error",
-                "empty": "no_jobs_tracked",
-                "pending": "p",
-                "timeout_event": "t",
-            },
+            {"success": "all_jobs_complete", "empty": "no_jobs_tracked", "pending": "p", "timeout_event": "t"},
         ),
-        ("{type: claim_job}", {"success": "new_job", "error": "error", "already_claimed": "already_claimed"}),
-        (
-            "{type: claim_job, job_id: '{x}'}",
-            {"success": "claimed", "error": "error", "already_claimed": "already_claimed"},
-        ),
-        ("{type: check_database_queue}", {"success": "new_job", "error": "error", "empty": "no_jobs"}),
-        ("{type: start_fsm, yaml_path: a, machine_name: b}", {"success": "started", "error": "error"}),
+        ("{type: claim_job}", {"success": "new_job", "already_claimed": "already_claimed"}),
+        ("{type: claim_job, job_id: '{x}'}", {"success": "claimed", "already_claimed": "already_claimed"}),
+        ("{type: check_database_queue}", {"success": "new_job", "empty": "no_jobs"}),
+        ("{type: start_fsm, yaml_path: a, machine_name: b}", {"success": "started"}),
     ],
 )
 def test_events_are_those_given_or_the_defaults_and_null_says_none(action: str, events: dict[str, Any]) -> None:
