@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
+from smd.catalogue import LOG_LEVELS
 from smd.errors import ActionError, ChartError
 from smd.statechart.context import set_path, split
 from smd.statechart.durations import parse_duration
-from smd.statechart.effects import Log, Send
+from smd.statechart.effects import Log, Send, Warn
 from smd.statechart.event import NORMAL, PRIORITIES, Event
 from smd.statechart.expression import Expression
 from smd.statechart.model import Action
@@ -26,10 +27,14 @@ if TYPE_CHECKING:
 BLOCK_LIMIT = 100_000
 """Instant actions one block may run (architecture, Loops)."""
 
+_FORWARDED = "event_data.payload"
+"""What is forwarded if it is there: nothing to forward is no mistake."""
+_LONGEST_ID = 255
+
 PureOperation = Callable[[dict[str, Any], Event | None, Moment | None], dict[str, Any]]
 """(context, event, moment) -> new context."""
 
-ENGINE_WORDS = frozenset({"machine_name", "current_state", "now", "life"})
+ENGINE_WORDS = frozenset({"machine_name", "current_state", "now", "life", "config"})
 """Template roots that need more than context and event."""
 
 
@@ -186,8 +191,9 @@ def _log(action: Action) -> Operation:
     def apply(run: Run, state: str, event: Event | None) -> str:
         params: Any = action.params.render(run.lookup(state, event))
         message = params["message"]
-        level = str(params["level"]).lower()
-        level = level if level in {"debug", "info", "warning", "error", "critical"} else "info"
+        level = LOG_LEVELS.get(str(params["level"]).lower())
+        if level is None:
+            raise ActionError(f"cannot log at level {params['level']!r:.60}: it must be {', '.join(LOG_LEVELS)}")
         text = embedded(message) if isinstance(message, list | dict) else str(message)
         run.effects.append(Log(level, text, state or run.configuration.label))
         return "success"
@@ -221,17 +227,31 @@ def _targets(value: Any) -> tuple[str, ...]:
 
 
 def _placeholders(params: Any) -> dict[str, Placeholder]:
-    """The values of a payload that are one placeholder each."""
+    """The values of a payload that are one placeholder each; under the empty key a payload that is one itself."""
     payload = params.get("payload") if isinstance(params, dict) else None
-    slots = {key: sole_placeholder(value) for key, value in payload.items()} if isinstance(payload, dict) else {}
+    values = payload if isinstance(payload, dict) else {"": payload} if isinstance(payload, str) else {}
+    slots = {key: sole_placeholder(value) for key, value in values.items()}
     return {key: slot for key, slot in slots.items() if slot is not None}
 
 
-def _payload(rendered: Any, slots: dict[str, Placeholder], look: Lookup) -> Any:
-    """A value that is one unresolved placeholder becomes null, as its reader cannot know what it was."""
-    kept = [key for key, slot in slots.items() if rendered[key] == f"{{{slot.text}}}"]
+def _payload(rendered: Any, slots: dict[str, Placeholder], look: Lookup) -> tuple[Any, list[str]]:
+    """The payload, and its placeholders without a value: null, or {} for a whole payload, as no reader knows them."""
+    values = rendered if isinstance(rendered, dict) else {"": rendered}
+    kept = [key for key, slot in slots.items() if values.get(key) == f"{{{slot.text}}}"]
     lost = [key for key in kept if slots[key].render(look) is MISSING]
-    return {**rendered, **dict.fromkeys(lost)} if lost else rendered
+    if not lost:
+        return rendered, lost
+    made = {**rendered, **dict.fromkeys(lost)} if isinstance(rendered, dict) else {}
+    return made, [slots[key].text for key in lost]
+
+
+def _current_job(context: dict[str, Any]) -> str | None:
+    """The id of the job the machine is at, as the predecessor chose it: the current job's, else what `id` names."""
+    job = context.get("current_job")
+    found = job.get("job_id", job.get("id")) if isinstance(job, dict) and job else context.get("id")
+    if isinstance(found, int) and not isinstance(found, bool):
+        return str(found)
+    return found if isinstance(found, str) and 0 < len(found) <= _LONGEST_ID else None
 
 
 def _send_event(action: Action) -> Operation:
@@ -240,13 +260,19 @@ def _send_event(action: Action) -> Operation:
     def apply(run: Run, state: str, event: Event | None) -> str:
         look = run.lookup(state, event)
         params: Any = action.params.render(look)
+        payload, lost = _payload(params["payload"], slots, look)
         send = Send(
             _targets(params["target_machine"]),
             _event_type(params, "event_type"),
-            _payload(params["payload"], slots, look),
+            payload,
             f"{run.snapshot.machine}/{run.snapshot.life}/{run.version}/{run.sends}",
             PRIORITIES.get(params.get("priority") or "normal", NORMAL),
+            _current_job(run.context),
         )
+        for text in lost:
+            if text != _FORWARDED:
+                told = f"sent '{send.type}' without {{{text}}}: there is no such value"
+                run.effects.append(Warn("unknown_value", told, state or run.configuration.label))
         run.sends += 1
         if params.get("delay") is None:
             run.effects.append(send)
@@ -258,7 +284,7 @@ def _send_event(action: Action) -> Operation:
 
 
 def _delay(run: Run, send: Send, seconds: float, send_id: str) -> None:
-    data = [send_id, list(send.targets), send.payload, send.priority]
+    data = [send_id, list(send.targets), send.payload, send.priority, send.job_id]
     run.timers = (*run.timers, Timer(send.id, "send", run.now + seconds, "", send.type, seconds, data))
 
 

@@ -11,6 +11,8 @@ Path = tuple[str, ...]
 Change = tuple[Any, ...]
 """`("set", path, value)`, `("unset", path)` or `("claim", path, job)`."""
 
+CONTEXT_LIMIT = 1_048_576
+"""Bytes of a machine's context as JSON (see `codec.size`)."""
 CURRENT_JOB = "current_job"
 ENGINE_KEYS = frozenset((
     "machine_name", "current_state", "event_data", "event", "payload", "config", CURRENT_JOB, "job_model",

@@ -72,7 +72,9 @@ def course_step(chart: Statechart, snapshot: Snapshot, event: Event, outcome: Ou
     (record,) = snapshot.sequences
     if record.phase not in _OPEN or record.attempt != outcome.attempt or key_of(snapshot, record) != outcome.key:
         return None
-    if record.failed or record.passes or snapshot.timers or snapshot.deferred or snapshot.status != RUNNING:
+    if record.event is None or record.failed or record.passes or snapshot.timers:
+        return None
+    if snapshot.deferred or snapshot.status != RUNNING:
         return None
     course = _course(chart, snapshot.configuration, record, outcome.event)
     if course is None:

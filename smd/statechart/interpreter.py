@@ -11,7 +11,7 @@ What smd adds:
    small macrostep of its own, after which the sequences go on again, until all of them wait for the world.
 2. Events are external (from anywhere), timers (searched only in the state that armed them) or outcomes of actions
    (searched from the sequence's state upwards; accepted only if their whole key is that of the open action).
-3. An external event that would re-enter a state whose working action runs follows that state's `busy` rule.
+3. An external event that would re-enter a state while an action of it is under way follows the `busy` rule (`busy.py`).
 4. Everything is a value. Nothing here reads a clock, a file or the network; `now` is an argument and ids derive from
    the snapshot's counters. The same arguments give the same step, which is what makes replay and recovery possible.
 
@@ -25,6 +25,7 @@ from typing import Any
 
 from smd.errors import ActionError
 from smd.statechart import outcome, sequence
+from smd.statechart.busy import busy_rule
 from smd.statechart.cel_syntax import shown
 from smd.statechart.configuration import configuration_of
 from smd.statechart.content import BLOCK_LIMIT, Operation, compiled
@@ -33,16 +34,16 @@ from smd.statechart.effects import DEFERRED, IGNORED, STALE, TAKEN, Send, Warn
 from smd.statechart.event import Event, Hold, Outcome
 from smd.statechart.expression import ExpressionError
 from smd.statechart.fast import simple_step
-from smd.statechart.model import IGNORE, QUEUE, State, Statechart, Transition
+from smd.statechart.model import IGNORE, QUEUE, RESTART, State, Statechart, Transition
 from smd.statechart.plan import COMMUNICATION, Microstep, Plan, entry_blocks, microstep_of, plan_for
-from smd.statechart.run import GUARD, Run
+from smd.statechart.run import GUARD, Measure, Run
 from smd.statechart.sets import compute_entry_set, record_history
-from smd.statechart.snapshot import FINISHED, FINISHING, NO_LOOP, RUNNING, SLEEPING, WORKING, Snapshot, Timer
-from smd.statechart.step import Step
+from smd.statechart.snapshot import FINISHED, FINISHING, NO_LOOP, RUNNING, Snapshot, Timer
+from smd.statechart.step import Step, Verdict, why_ignored
 
 
 def initial(chart: Statechart, *, machine: str, life: int, version: int, context: dict[str, Any], now: float,
-            held: tuple[Hold, ...] = ()) -> Step:  # fmt: skip
+            held: tuple[Hold, ...] = (), measure: Measure = None) -> Step:  # fmt: skip
     """The first step of a new life: enter the initial states, then handle the synthetic event `start`.
 
     Only transitions that name `start` take it; a chart that knows nothing of it is not moved by a wildcard.
@@ -60,7 +61,7 @@ def initial(chart: Statechart, *, machine: str, life: int, version: int, context
     context = {**chart.context, **context}
     snapshot = Snapshot(machine, life, version, chart.hash, nowhere, context, {}, (), (), held, (), 0,
                         RUNNING, NO_LOOP)  # fmt: skip
-    run = Run(chart, snapshot, start, now)
+    run = Run(chart, snapshot, start, now, measure)
     run.external = start
     boot = Transition(chart.root, (), chart.root.initial, content=chart.root.initial_content, internal=True)
     entering = compute_entry_set(chart, [boot], {})
@@ -78,11 +79,12 @@ def initial(chart: Statechart, *, machine: str, life: int, version: int, context
     return _step(run, TAKEN)
 
 
-def macrostep(chart: Statechart, snapshot: Snapshot, event: Event, now: float) -> Step:
+def macrostep(chart: Statechart, snapshot: Snapshot, event: Event, now: float, measure: Measure = None) -> Step:
     """Handle one event until nothing more is enabled and every sequence waits for the world.
 
     Args:
         now: seconds since the epoch, not earlier than in the step before.
+        measure: see `Run`.
 
     Returns:
         The step; the snapshot given stays valid.
@@ -91,17 +93,18 @@ def macrostep(chart: Statechart, snapshot: Snapshot, event: Event, now: float) -
         MachineError: the step does not end. The caller keeps the old snapshot.
     """
     step = None
-    if event.outcome is not None:
+    if measure is None and event.outcome is not None:
         step = course_step(chart, snapshot, event, event.outcome, now)
-    elif not event.timer and snapshot.status == RUNNING:
+    elif measure is None and not event.timer and snapshot.status == RUNNING:
         plan = snapshot.configuration.plans.get(event.type)
         step = simple_step(chart, snapshot, event, plan) if plan is not None else None
-    return step or full_step(chart, snapshot, event, now)
+    return step or full_step(chart, snapshot, event, now, measure)
 
 
-def resettle(chart: Statechart, snapshot: Snapshot, event: Event, now: float) -> Step:
+def resettle(chart: Statechart, snapshot: Snapshot, event: Event, now: float, measure: Measure = None) -> Step:
     """Let sequences that were set back go on, without any event (after a reload)."""
-    run = Run(chart, snapshot, event, now)
+    run = Run(chart, snapshot, event, now, measure)
+    run.freed = True
     _settle(run)
     return _step(run, TAKEN)
 
@@ -109,11 +112,11 @@ def resettle(chart: Statechart, snapshot: Snapshot, event: Event, now: float) ->
 # --- one event --------------------------------------------------------------------------------------------------
 
 
-def full_step(chart: Statechart, snapshot: Snapshot, event: Event, now: float) -> Step:
+def full_step(chart: Statechart, snapshot: Snapshot, event: Event, now: float, measure: Measure = None) -> Step:
     """The whole algorithm, without the short cut; same arguments and result as `macrostep`."""
     if chart.flat and event.type == COMMUNICATION and event.outcome is None and not chart.mentions(event.type):
         event = event._replace(type="error")
-    run = Run(chart, snapshot, event, now)
+    run = Run(chart, snapshot, event, now, measure)
     if run.status == FINISHED:
         return _step(run, IGNORED, "finished", "the machine is finished")
     if event.outcome is not None:
@@ -145,7 +148,7 @@ def _timer(run: Run, event: Event) -> Step:
         _handle(run, outcome.wake(run, timer))
     else:
         run.stimulus()
-        run.external = sequence.leading_event(run, timer.state)
+        run.external = timer.data or sequence.leading_event(run, timer.state)
         verdict = _offer(run, _plan_in(run, event.type, timer.state), timer.state)
         if verdict is not None:
             _settle(run)
@@ -162,13 +165,15 @@ def _plan_in(run: Run, event_type: str, owner: str) -> Plan:
 
 
 def _send_delayed(run: Run, timer: Timer) -> None:
-    _send_id, targets, payload, priority = timer.data
-    run.effects.append(Send(tuple(targets), timer.event, payload, timer.id, priority))
+    _send_id, targets, payload, priority, *job = timer.data  # a snapshot of an earlier release has no job
+    run.effects.append(Send(tuple(targets), timer.event, payload, timer.id, priority, *job))
 
 
 def _external(run: Run, event: Event) -> Step:
     if run.status == FINISHING:
         return _step(run, IGNORED, "finishing", "the machine is finishing")
+    if why := run.refuses(event):
+        return _step(run, IGNORED, "context_too_large", why)
     run.stimulus()
     run.external, run.direct = event, True
     plan = plan_for(run.chart, run.configuration, event.type)
@@ -177,48 +182,42 @@ def _external(run: Run, event: Event) -> Step:
     return _step(run, *(verdict or (TAKEN,)))
 
 
-def _offer(run: Run, plan: Plan, owner: str = "") -> tuple[str, str, str] | None:
+def _offer(run: Run, plan: Plan, owner: str = "") -> Verdict | None:
     """Let an external or timer event act; None if it was taken, else (disposition, code, reason).
 
     `owner` is the state whose timer it is.
     """
-    event = run.event
-    run.promote(event)
+    microstep, rule = _look(run, plan)
+    if rule == QUEUE:
+        run.deferred = (*run.deferred, run.event._replace(timer="", owner=owner))
+        return DEFERRED, "busy", f"'{run.configuration.label}' is busy; it follows when the action has ended"
+    return _process(run, plan, microstep, rule)
+
+
+def _look(run: Run, plan: Plan) -> tuple[Microstep | None, str]:
+    """What the event would do, if anything, and the busy rule it meets: not processed, it promotes nothing."""
+    before = run.context, run.loop
+    run.promote(run.event)
     enabled = _select(run, plan)
     if not enabled:
-        accepted, answer = outcome.hand_over(run, event)
-        _handle(run, answer)
-        return None if accepted else _why_ignored(run, plan)
+        return None, RESTART
     microstep = microstep_of(run.chart, run.configuration, enabled, run.history)
-    rule = _busy_rule(run, microstep)
-    if rule == QUEUE:
-        run.deferred = (*run.deferred, event._replace(timer="", owner=owner))
-        return DEFERRED, "busy", f"'{run.configuration.label}' is busy; it follows when the action has ended"
+    rule = busy_rule(run, microstep)
+    if rule != RESTART:
+        run.context, run.loop = before
+    return microstep, rule
+
+
+def _process(run: Run, plan: Plan, microstep: Microstep | None, rule: str, since: int = 0) -> Verdict | None:
+    """`since`: how many effects there were before the event was looked at."""
+    if microstep is None:
+        accepted, answer = outcome.hand_over(run, run.event)
+        _handle(run, answer)
+        return None if accepted else why_ignored(run, plan, since)
     if rule == IGNORE:
         return IGNORED, "busy", f"'{run.configuration.label}' is busy and its busy rule is ignore"
     _take(run, microstep)
     return None
-
-
-def _why_ignored(run: Run, plan: Plan) -> tuple[str, str, str]:
-    event = run.event
-    for effect in run.effects:
-        if isinstance(effect, Warn) and effect.code == GUARD:
-            return IGNORED, "guard_failed", f"the guard of '{event.type}' failed: {effect.why}"
-    if plan.leaves:
-        return IGNORED, "guard_false", f"no guard of '{event.type}' holds in '{run.configuration.label}'"
-    if not run.chart.mentions(event.type):
-        return IGNORED, "unknown_event", f"the chart knows no event '{event.type}'"
-    return IGNORED, "no_transition", f"'{run.configuration.label}' has no transition for '{event.type}'"
-
-
-def _busy_rule(run: Run, microstep: Microstep) -> str:
-    for record in run.sequences:
-        if record.phase == WORKING or (record.phase == SLEEPING and not sequence.is_pacing(record)):
-            state = run.chart.states[record.state]
-            if state in microstep.exited and state in microstep.entered and state.busy in {QUEUE, IGNORE}:
-                return state.busy
-    return "restart"
 
 
 # --- the algorithm ----------------------------------------------------------------------------------------------
@@ -242,6 +241,9 @@ def _condition_match(run: Run, transition: Transition) -> bool:
     try:
         return cond.test(run.context, run.event, run.moment())
     except ExpressionError as error:
+        if transition in run.failing:
+            return False
+        run.failing = (*run.failing, transition)
         why = error.message.removeprefix(f"cannot evaluate '{shown(cond.text)}': ")
         run.raise_error("error.execution", GUARD, f"guard ({transition.at}): {error.message}",
                         transition.source.id, why)  # fmt: skip
@@ -261,7 +263,7 @@ def _settle(run: Run) -> None:
         answer = sequence.advance(run)
         if answer is not None:
             _handle(run, answer)
-        elif not _retry_deferred(run):
+        elif not sequence.any_ready(run) and not _retry_deferred(run):
             break
     if run.status == FINISHING and sequence.all_ended(run):
         _exit_interpreter(run)
@@ -294,25 +296,31 @@ def _settle_without_sequences(run: Run) -> None:
 
 
 def _retry_deferred(run: Run) -> bool:
-    """Offer deferred events again, oldest first, until one is taken."""
+    """Offer deferred events again, oldest first, until one is taken; those whose action still goes on stay."""
     if not run.deferred or not run.freed or run.status != RUNNING:
         return False
     run.freed = False
-    waiting, again = run.deferred, 0
+    waiting: tuple[Event, ...] = run.deferred
+    kept: list[Event] = []
     for place, event in enumerate(waiting):
-        owner = event.owner
+        owner, since = event.owner, len(run.effects)
+        run.failing = ()
         run.event, run.direct = event, not owner
         run.external = sequence.leading_event(run, owner) if owner else event
-        run.deferred = (*run.deferred[:again], *waiting[place + 1 :])  # what states left by it own goes with them
+        plan = _plan_in(run, event.type, owner)
+        microstep, rule = _look(run, plan)
+        if rule == QUEUE:
+            kept.append(event)
+            continue
+        run.deferred = (*kept, *waiting[place + 1 :])  # what states left by it own goes with them
         run.microsteps = 0
         run.stimulus()
-        verdict = _offer(run, _plan_in(run, event.type, owner), owner)
+        verdict = _process(run, plan, microstep, rule, since)
         if verdict is None:
+            run.started.clear()  # what it enters again starts at once, as if the event had just come
             run.freed = True
             return True
-        if verdict[0] == DEFERRED:
-            run.deferred = (*run.deferred[:again], run.deferred[-1])
-            again += 1
+        run.effects.append(Warn("dropped", f"deferred event '{event.type}' is ignored: {verdict[2]}"))
     return bool(run.internal)
 
 

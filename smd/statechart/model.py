@@ -42,8 +42,8 @@ class Action:
         type: as written in the document (`bash`, `log`, a custom type ...).
         params: template of all parameters with defaults filled in and aliases resolved, `timeout` included.
             Of `bash` the command is left out (see `program`), of `assign` the expressions.
-        events: event type per parameter that names one (`success`, `error`, `empty`, ...), defaults filled in;
-            None says no event.
+        events: event type per parameter that names one (`success`, `error`, `empty`, ...), defaults filled in but
+            for `error`; None says no event.
         error_events: exit code (as text) to event type.
         program: what the loader compiled: a `ShellProgram` for `bash`, pairs (key path, Expression) for
             `assign`, else None.
@@ -144,6 +144,7 @@ class State:
         initial_content: actions of that transition.
         sequence: the actions run while in the state. `heads` are lasting actions of the transitions that lead
             here, by transition; they run before the sequence.
+        busy: its busy rule, empty where the document says none (see `busy.py`).
         terminal_on_stop: entering it by the event `stop` ends the machine (flat files).
         region: id of the part of the innermost parallel state that it lies in; empty outside parallel states.
         digest: hash of the definition, to tell a changed state on reload.
@@ -166,7 +167,7 @@ class State:
         self.heads: dict[Transition, tuple[Action, ...]] = {}
         self.transitions: list[Transition] = []
         self.timers: tuple[TimerSpec, ...] = ()
-        self.busy = RESTART
+        self.busy = ""
         self.donedata: Template | None = None
         self.terminal_on_stop = False
         self.digest = ""

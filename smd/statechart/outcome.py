@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from smd.errors import ActionError, ChartError
+from smd.errors import ActionError, ChartError, brief
+from smd.statechart.effects import Settle
 from smd.statechart.event import Event, Outcome
 from smd.statechart.expression import Expression, ExpressionError
 from smd.statechart.model import Action
@@ -74,11 +75,12 @@ def _timed_out(run: Run, timer: Timer) -> Answer | None:
     if record is None:
         return None
     run.stimulus()
+    run.external, run.direct = record.event, False
     action, error = action_of(run.chart, record), f"timed out after {timer.seconds:g} s"
     if _retries(run, record, action):
-        run.patch(error_patch(action, error))
+        run.tell(error_patch(action, error))
         return None
-    return fail_here(run, record, action, error)
+    return fail(run, record, action, action.events.get("error", "error"), error_patch(action, error), error)
 
 
 def _wait_timed_out(run: Run, timer: Timer) -> Answer | None:
@@ -122,21 +124,28 @@ def _drop_deadline(run: Run, record: Sequence) -> None:
 
 
 def receive(run: Run, outcome: Outcome, payload: Any) -> Received:
-    """Take the outcome of a store or working action whose whole key and attempt are those of an open action."""
+    """Take the outcome of a store or working action whose whole key and attempt are those of an open action.
+
+    A result that cannot be kept is its action's failure. A job that came with it fails: nobody would end it.
+    """
     for record in run.sequences:
         if record.phase in _OPEN and record.attempt == outcome.attempt and key_of(run.snapshot, record) == outcome.key:
             break
     else:
         return Received(False)
     action = action_of(run.chart, record)
+    run.external, run.direct = record.event, False
     take_jobs(run, record, outcome)
     try:
         run.patch(outcome.patch)
     except ActionError as error:
         _drop_timeout(run, record)
+        if (hold := outcome.hold) is not None:
+            run.held = tuple([h for h in run.held if (h.job_id, h.epoch) != (hold.job_id, hold.epoch)])
+            run.effects.append(Settle(hold.job_id, hold.epoch, "failed", brief(error.message)))
         return Received(True, fail_here(run, record, action, error.message))
     given = _empty(run, record, action, outcome) if outcome.empty else _apply(run, record, action, outcome)
-    if given is not None and payload is not None:
+    if given is not None and payload is not None and not given.event.payload:
         given = given._replace(event=given.event._replace(payload=payload))
     return Received(True, given)
 
@@ -205,6 +214,7 @@ def _answer_or_wait(run: Run, record: Sequence, action: Action, event_type: str 
     elif (limit := duration_of(run, record, action, "timeout")) < math.inf:
         sleep(run, record, limit, TIMEOUT)
     put(run, record, record._replace(phase=WAITING))
+    run.freed = True
     return None
 
 

@@ -101,7 +101,10 @@ def _needs_care(state: State) -> bool:
 
 
 def _done_events(entered: tuple[State, ...], target: Configuration) -> tuple[Done, ...]:
-    """SCXML's order: of the final state's parent, then of a parallel grandparent all of whose regions are final."""
+    """SCXML's order: of the final state's parent, then of each parallel state above it whose regions are now all done.
+
+    The pseudo-code of appendix D asks only the first of these; by SCXML 3.4 a parallel that is a region counts, too.
+    """
     staying = set(target.states) - set(entered)
     active = set(staying)
     done: list[Done] = []
@@ -111,9 +114,10 @@ def _done_events(entered: tuple[State, ...], target: Configuration) -> tuple[Don
         if state.kind != FINAL or parent is None or parent.parent is None:
             continue
         done.append(Done(state, parent))
-        grandparent = parent.parent
-        if grandparent.kind == PARALLEL and is_in_final_state(grandparent, active):
-            done.append(Done(state, grandparent))
+        for above in parent.ancestors:
+            if above.kind != PARALLEL or not is_in_final_state(above, active):
+                break
+            done.append(Done(state, above))
     return tuple(done)
 
 

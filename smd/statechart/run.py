@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
-from smd.errors import MachineError
+from smd.errors import ActionError, MachineError
 from smd.statechart.configuration import Configuration
 from smd.statechart.context import Change, apply_patch
 from smd.statechart.effects import Effect, Taken, Warn
 from smd.statechart.event import Event, Hold
-from smd.statechart.model import Statechart
+from smd.statechart.model import EventSpec, Statechart, Transition
 from smd.statechart.scope import Lookup, Moment, lookup_in
 from smd.statechart.snapshot import NO_LOOP, Sequence, Snapshot, Timer
 from smd.statechart.template import MISSING, walk
@@ -21,6 +22,10 @@ MICROSTEPS = 1_000
 """A macrostep with more of them never ends (architecture, Loops)."""
 
 
+Measure = Callable[[dict[str, Any], dict[str, Any]], str | None] | None
+"""(context, context to be) -> why a machine may not keep it, in words; None if it may."""
+
+
 class Run:
     """See the module.
 
@@ -29,15 +34,23 @@ class Run:
         active: ids of the states active at this moment.
         entry: counter of state entries; `version` is the one the step will have.
         started: states whose sequences have started in this macrostep.
-        freed: a sequence ended or its state was left, so deferred events may be tried again.
+        failing: transitions whose guard has failed in this macrostep. Each raises its error once: the error event has
+            the guards of eventless transitions evaluated again, and would have no end.
+        freed: a sequence ended or waits, or its state was left, so deferred events may be tried again.
+        measure: judges each change of the context, so that what outgrows it is refused where it is done; None: the
+            context as a whole is measured elsewhere.
     """
 
     __slots__ = ("active", "chart", "configuration", "context", "covered", "deferred", "direct", "effects", "entry",
-                 "event", "external", "freed", "held", "history", "internal", "loop", "microsteps", "now", "sends",
-                 "sequences", "snapshot", "started", "status", "taken", "timers", "version")  # fmt: skip
+                 "event", "external", "failing", "freed", "held", "history", "internal", "loop", "measure",
+                 "microsteps", "now", "sends", "sequences", "snapshot", "started", "status", "taken", "timers",
+                 "version")  # fmt: skip
 
-    def __init__(self, chart: Statechart, snapshot: Snapshot, event: Event, now: float) -> None:
+    def __init__(
+        self, chart: Statechart, snapshot: Snapshot, event: Event, now: float, measure: Measure = None
+    ) -> None:
         self.chart = chart
+        self.measure = measure
         self.snapshot = snapshot
         self.event: Event = event
         self.external: Event | None = None
@@ -60,6 +73,7 @@ class Run:
         self.effects: list[Effect] = []
         self.taken: list[Taken] = []
         self.started: set[str] = set()
+        self.failing: tuple[Transition, ...] = ()
         self.freed = False
         self.microsteps = 0
         self.sends = 0
@@ -75,14 +89,14 @@ class Run:
 
     def moment(self) -> Moment:
         """Roots for an expression evaluated now."""
-        return Moment(self.snapshot, self.context, self.active, self.now)
+        return Moment(self.snapshot, self.context, self.active, self.now, self.chart)
 
     def lookup(self, state: str = "", event: Event | None = None) -> Lookup:
         """Values for a template rendered now; `event` is the sequence's, else the one being handled."""
         snapshot = self.snapshot
         return lookup_in(
             self.context, event or self.event, machine=snapshot.machine, state=state or self.configuration.label,
-            now=self.now, life=snapshot.life,
+            now=self.now, life=snapshot.life, document=self.chart.source,
         )  # fmt: skip
 
     def next_entry(self) -> int:
@@ -91,8 +105,14 @@ class Run:
         return self.entry
 
     def set_context(self, context: dict[str, Any]) -> None:
-        """Replace the context; a change ends what counts as an idle loop."""
+        """Replace the context; a change ends what counts as an idle loop.
+
+        Raises:
+            ActionError: it is measured, and too large.
+        """
         if context is not self.context:
+            if self.measure is not None and (why := self.measure(self.context, context)):
+                raise ActionError(why)
             if self.loop != NO_LOOP and context != self.context:
                 self.loop = NO_LOOP
             self.context = context
@@ -101,29 +121,39 @@ class Run:
         """Apply an outcome's changes.
 
         Raises:
-            ActionError: a path leads through something that is not a map.
+            ActionError: a path leads through something that is not a map; or the result is too large.
         """
         if changes:
             covered = self.covered.copy()
             self.set_context(apply_patch(self.context, changes, covered))
             self.covered = covered
 
+    def tell(self, changes: tuple[Change, ...]) -> None:
+        """Tell the context of a failure; for that there is room, whatever it holds."""
+        measure, self.measure = self.measure, None
+        self.patch(changes)
+        self.measure = measure
+
+    def refuses(self, event: Event) -> str | None:
+        """Why the context cannot hold what the event brings into it; None if it can, or nothing is measured."""
+        spec = self.chart.events.get(event.type)
+        if self.measure is None or spec is None:
+            return None
+        why = self.measure(self.context, {**self.context, **_mapped(spec, event)})
+        return f"cannot keep what '{event.type}' carries: {why}" if why else None
+
     def promote(self, event: Event) -> None:
-        """Copy into the context what the chart's `context_map` says of this event type."""
+        """Copy into the context what the chart's `context_map` says of this event type.
+
+        What cannot be kept is an error, for this event comes from inside, or was taken long ago.
+        """
         spec = self.chart.events.get(event.type)
         if spec is None:
             return
-        whole = {
-            "type": event.type,
-            "payload": event.payload,
-            "job_id": event.job_id,
-            "source": event.source,
-            "id": event.id,
-        }
-        for key, path in spec.context_map:
-            value = walk(whole, path)
-            if value is not None and value is not MISSING:
-                self.set_context({**self.context, key: value})
+        if why := self.refuses(event):
+            self.raise_error("error.execution", "action", why, self.configuration.label)
+        elif mapped := _mapped(spec, event):
+            self.set_context({**self.context, **mapped})
 
     def stimulus(self) -> None:
         """Something new happened (event, job, timer, change): no loop is idle any more."""
@@ -176,6 +206,15 @@ class Run:
         """True if what happens in this state concerns the job: it was taken in the same region or around it."""
         state = self.chart.states[state_id]
         return not hold.region or any(s.id == hold.region for s in (state, *state.ancestors))
+
+
+def _mapped(spec: EventSpec, event: Event) -> dict[str, Any]:
+    """What an event of this kind brings into the context."""
+    whole = {
+        "type": event.type, "payload": event.payload, "job_id": event.job_id, "source": event.source, "id": event.id,
+    }  # fmt: skip
+    found = {key: walk(whole, path) for key, path in spec.context_map}
+    return {key: value for key, value in found.items() if value is not None and value is not MISSING}
 
 
 def _told(kind: str, message: str, state: str) -> dict[str, str]:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from smd.statechart.event import Event
+from smd.statechart.model import Statechart
 from smd.statechart.snapshot import Snapshot
 from smd.statechart.template import MISSING, walk
 
@@ -16,25 +17,37 @@ Lookup = Callable[[tuple[str, ...]], Any]
 class Moment:
     """The roots of an expression beside `context` and `event`; computed only when an expression asks.
 
-    `active` are the ids of the states active at that moment, which within a step differ from the snapshot's.
+    Args:
+        snapshot: of a finished step, or the one a step under way began with.
+        active: ids of the states active at that moment, which within a step differ from the snapshot's.
+        chart: the chart of a step under way; None: the step is finished.
     """
 
-    __slots__ = ("_context", "_snapshot", "active", "now")
+    __slots__ = ("_chart", "_context", "_snapshot", "active", "now")
 
     def __init__(
-        self, snapshot: Snapshot, context: dict[str, Any], active: frozenset[str] | set[str], now: float
-    ) -> None:
+        self, snapshot: Snapshot, context: dict[str, Any], active: frozenset[str] | set[str], now: float,
+        chart: Statechart | None = None,
+    ) -> None:  # fmt: skip
         self._snapshot = snapshot
         self._context = context
         self.active = active
         self.now = now
+        self._chart = chart
 
     @property
     def machine(self) -> dict[str, Any]:
-        """`machine.name`, `machine.life`, `machine.version`, `machine.states`."""
-        snapshot = self._snapshot
-        states = list(snapshot.configuration.leaf_ids)
-        return {"name": snapshot.machine, "life": snapshot.life, "version": snapshot.version, "states": states}
+        """`machine.name`, `.life`, `.version` (events consumed, with the one of the step), `.states` (active now)."""
+        snapshot, chart = self._snapshot, self._chart
+        version = snapshot.version if chart is None else snapshot.version + 1
+        return {"name": snapshot.machine, "life": snapshot.life, "version": version, "states": self._states()}
+
+    def _states(self) -> list[str]:
+        configuration, chart = self._snapshot.configuration, self._chart
+        if chart is None or self.active == configuration.ids:
+            return list(configuration.leaf_ids)
+        leaves = [state for name in self.active if (state := chart.states[name]).is_leaf]
+        return [state.id for state in sorted(leaves, key=lambda state: state.order)]
 
     @property
     def job(self) -> Any:
@@ -59,12 +72,13 @@ def event_data(event: Event | None) -> dict[str, Any] | None:
 
 
 def lookup_in(
-    context: dict[str, Any], event: Event | None, *, machine: str, state: str, now: float, life: int = 1
-) -> Lookup:
+    context: dict[str, Any], event: Event | None, *, machine: str, state: str, now: float, life: int = 1,
+    document: Any = None,
+) -> Lookup:  # fmt: skip
     """How a template finds its values.
 
     The machine's own words (`machine_name`, `current_state`, `event`, `event_data`) cannot be shadowed; then the
-    context's keys; then `payload` (the event's), `context`, `now` and `life`.
+    context's keys; then `payload` (the event's), `context`, `now`, `life`, and `config`, the chart's `document`.
     """
 
     def lookup(parts: tuple[str, ...]) -> Any:
@@ -89,8 +103,8 @@ def lookup_in(
             return walk({"payload": event.payload}, parts)
         if head == "context":
             return walk({"context": context}, parts)
-        if head == "now":
-            return now
-        return life if head == "life" else MISSING
+        if head == "config":
+            return MISSING if document is None else walk(document, parts[1:])
+        return {"now": now, "life": life}.get(head, MISSING)
 
     return lookup

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from smd.statechart.model import State, Statechart, Transition
+from smd.statechart.model import Action, State, Statechart, Transition
 from smd.statechart.sets import History, compute_exit_set, is_descendant
 
 
@@ -28,6 +28,28 @@ def _answers(transition: Transition, event_type: str | None) -> bool:
     if event_type is None:
         return not transition.events
     return any(matches(d, event_type) for d in transition.events)
+
+
+EXECUTION = "error.execution"
+"""An expression or an argument failed."""
+
+
+def event_of_fault(chart: Statechart, state: State, action: Action) -> str | None:
+    """The event type that says that an expression or an argument of the action, in the state's sequence, failed.
+
+    What the action names for `error`; else `error` in flat charts, `error.execution` in others. But where, from the
+    state upwards, the first transition to name one of them names only `error`, it is meant to have this failure too.
+    """
+    if "error" in action.events:
+        return action.events["error"]
+    if chart.flat:
+        return "error"
+    for source in (state, *state.ancestors):
+        named = [d for t in source.transitions for d in t.events if d != "*"]
+        told = next((name for name in (EXECUTION, "error") if any(matches(d, name) for d in named)), None)
+        if told is not None:
+            return told
+    return EXECUTION
 
 
 def remove_conflicting_transitions(

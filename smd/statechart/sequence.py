@@ -2,7 +2,8 @@
 
 A sequence is a record in the snapshot. It moves when the macrostep has settled:
 
-- an instant action is done at once and its answer handled as a small macrostep;
+- an instant action is done at once and its answer handled as a small macrostep; without an answer, what it set off
+  inside (raised events, transitions without event) is handled before the next action;
 - a store action turns the record to *asking*: the unit asks the store and comes back with an outcome;
 - a working action turns it to *working*: the runtime reads that off the snapshot, runs it, and posts the outcome;
 - `sleep`, retries and the pace of idle loops are timers of the snapshot (*sleeping*), and so is the time-out of an
@@ -27,8 +28,8 @@ from smd.statechart.event import Event
 from smd.statechart.expression import ExpressionError
 from smd.statechart.model import Action, State
 from smd.statechart.plan import Microstep
-from smd.statechart.selection import matches
-from smd.statechart.snapshot import ARMED, ASKING, ENDED, READY, SLEEPING, WORKING, Sequence, Snapshot, Timer
+from smd.statechart.selection import EXECUTION, event_of_fault, matches
+from smd.statechart.snapshot import ARMED, ASKING, ENDED, READY, RUNNING, SLEEPING, WORKING, Sequence, Snapshot, Timer
 
 if TYPE_CHECKING:
     from smd.statechart.model import Statechart
@@ -79,9 +80,15 @@ def is_pacing(record: Sequence) -> bool:
     return record.index == NOT_STARTED or (record.passes > 0 and record.phase == SLEEPING and record.attempt == 0)
 
 
-def leading_event(run: Run, state_id: str) -> Event | None:
-    """The external event that led into a state, as its sequence remembers it."""
-    return next((r.event for r in run.sequences if r.state == state_id), None)
+def leading_event(at: Run | Snapshot, state_id: str) -> Event | None:
+    """The external event that led into a state, as its sequence or else its timers remember it."""
+    told = next((r.event for r in at.sequences if r.state == state_id and r.event is not None), None)
+    return told or next((t.data for t in at.timers if t.state == state_id and t.kind == "after" and t.data), None)
+
+
+def any_ready(run: Run) -> bool:
+    """Some sequence can go on."""
+    return READY in [r.phase for r in run.sequences]
 
 
 def all_ended(run: Run) -> bool:
@@ -120,14 +127,18 @@ def enter(run: Run, state: State, microstep: Microstep) -> None:
     if not (state.timers or state.sequence or state.heads):
         return
     entry = run.next_entry()
-    for number, spec in enumerate(state.timers):
-        timer = Timer(f"{entry}.{number}", "after", run.now + spec.seconds, state.id, spec.event, spec.seconds)
-        run.timers = (*run.timers, timer)
+    if run.external is None:
+        run.external = run.event
+    led: Event | None = run.external
     leading = microstep.heads.get(state)
     head = list(state.heads).index(leading) if leading is not None else -1
     if state.sequence or head >= 0:
-        record = Sequence(state.id, entry, NOT_STARTED, 1, READY, run.external, False, head, 0, run.direct)
+        record = Sequence(state.id, entry, NOT_STARTED, 1, READY, led, False, head, 0, run.direct)
         run.sequences = _in_order(run, (*run.sequences, record)) if run.sequences else (record,)
+        led = None
+    for number, spec in enumerate(state.timers):
+        timer = Timer(f"{entry}.{number}", "after", run.now + spec.seconds, state.id, spec.event, spec.seconds, led)
+        run.timers = (*run.timers, timer)
 
 
 def _in_order(run: Run, records: tuple[Sequence, ...]) -> tuple[Sequence, ...]:
@@ -154,7 +165,10 @@ def sleep(run: Run, record: Sequence, seconds: float, what: str) -> None:
 
 
 def advance(run: Run) -> Answer | None:
-    """Go on with the first record that can, until one answers with an event; None when all wait."""
+    """Go on with the first record that can, until one answers with an event or sets something off inside.
+
+    Returns None then, or when all wait.
+    """
     while True:
         for record in run.sequences:
             if record.phase == READY:
@@ -164,9 +178,13 @@ def advance(run: Run) -> Answer | None:
         if record.index == NOT_STARTED:
             _start(run, record)
         else:
+            before = run.context
             given = _perform(run, record)
             if given is not None:
                 return given
+            set_off = run.internal or (run.context is not before and run.configuration.eventless)
+            if set_off and run.status == RUNNING:
+                return None
 
 
 def _start(run: Run, record: Sequence) -> None:
@@ -276,17 +294,15 @@ def answer(
     An armed record let its sequence go on before, so it ends instead.
     """
     put(run, old or record, None if record.phase == ARMED else record.moved(record.index + 1, READY))
-    if event_type is None:
-        return None
     run.external, run.direct = record.event, False
-    return Answer(state, Event(event_type, {}, source="action"))
+    return None if event_type is None else Answer(state, Event(event_type, {}, source="action"))
 
 
 def fail(
     run: Run, record: Sequence, action: Action, event_type: str | None, patch: tuple[Change, ...], error: str
 ) -> Answer | None:
     """The action failed for good: tell the context, the held jobs and the operator; move on, answering the error."""
-    run.patch(patch)
+    run.tell(patch)
     run.mark_failed(record.state)
     told = error if error.startswith(f"{action.type}: ") else f"{action.type}: {error}"
     run.effects.append(Warn("action_failed", told, record.state))
@@ -294,12 +310,16 @@ def fail(
     if given is None:
         mark_unhandled(run, record.entry)
         return None
+    if event_type == EXECUTION:
+        payload = {"kind": "action", "message": told, "state": record.state}
+        given = given._replace(event=given.event._replace(payload=payload))
     return given._replace(failed=record.entry)
 
 
 def fail_here(run: Run, record: Sequence, action: Action, error: str) -> Answer | None:
-    """The action failed inside the step, by no outcome: like `fail`, with its own patch and error event."""
-    return fail(run, record, action, action.events.get("error", "error"), error_patch(action, error), error)
+    """An expression or argument of the action failed: like `fail`, with its own patch and error event."""
+    event_type = event_of_fault(run.chart, run.chart.states[record.state], action)
+    return fail(run, record, action, event_type, error_patch(action, error), error)
 
 
 def error_patch(action: Action, error: str) -> tuple[Change, ...]:
@@ -322,8 +342,9 @@ def _end(run: Run, record: Sequence, actions: tuple[Action, ...]) -> None:
         )
         _fail_held(run, record)
     again = next((n for n, a in enumerate(actions) if a.repeatable), None)
-    if again is None or run.status != "running":
-        put(run, record, record._replace(phase=ENDED, event=None))
+    if again is None or run.status != RUNNING:
+        timed = any(t.kind == "after" and t.state == record.state for t in run.timers)
+        put(run, record, record._replace(phase=ENDED, event=record.event if timed else None))
         return
     following = record._replace(
         entry=run.next_entry(), index=again, attempt=0, phase=SLEEPING, passes=record.passes + 1

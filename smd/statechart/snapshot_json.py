@@ -68,7 +68,7 @@ _WHOLE = _shape(
     covered=dict,
 )  # fmt: skip
 _TIMER = _shape(
-    "a timer", id=str, kind=str, due=_NUMBER, state=str, event=str, seconds=_NUMBER, data=(NoneType, int, list)
+    "a timer", id=str, kind=str, due=_NUMBER, state=str, event=str, seconds=_NUMBER, data=(NoneType, int, list, Event)
 )
 _SEQUENCE = _shape(
     "a sequence", state=str, entry=int, index=int, attempt=int, phase=str, event=(Event, NoneType), failed=bool,
@@ -80,8 +80,10 @@ _EVENTS = _shape(
     origin_layer=_TEXT, timer=str, outcome=NoneType, owner=str,
 )  # fmt: skip
 _LOOP = _shape("the loop", states=_ARRAY, turns=int)
-_SEND = _shape("a delayed send", id=str, targets=_ARRAY, payload=_JSON, priority=int)
-_DATA = {"after": NoneType, "sequence": int, "wait": int, "send": list}
+_SEND = _shape("a delayed send", id=str, targets=_ARRAY, payload=_JSON, priority=int, job_id=_TEXT)
+_SEND_BEFORE = 4
+"""Parts of a delayed send in snapshots of releases that kept no job id."""
+_DATA = {"after": (NoneType, Event), "sequence": (int,), "wait": (int,), "send": (list,)}
 _whole = itemgetter(*[name for name in _WHOLE.fields if name != "covered"])
 
 
@@ -145,7 +147,7 @@ def to_plain(snapshot: Snapshot) -> dict[str, Any]:
         "configuration": snapshot.configuration.leaf_ids,
         "context": snapshot.context,
         "history": snapshot.history,
-        "timers": list(map(list, snapshot.timers)),
+        "timers": list(map(_timer_to_plain, snapshot.timers)),
         "sequences": list(map(_sequence_to_plain, snapshot.sequences)),
         "held": list(map(list, snapshot.held)),
         "deferred": list(map(event_to_plain, snapshot.deferred)),
@@ -156,6 +158,10 @@ def to_plain(snapshot: Snapshot) -> dict[str, Any]:
     if snapshot.covered:
         plain["covered"] = snapshot.covered
     return plain
+
+
+def _timer_to_plain(timer: Timer) -> list[Any]:
+    return [*timer[:-1], event_to_plain(timer.data)] if type(timer.data) is Event else list(timer)
 
 
 def _sequence_to_plain(record: Sequence) -> list[Any]:
@@ -180,7 +186,7 @@ def from_plain(chart: Statechart, plain: Mapping[str, Any]) -> Snapshot:
         snapshot = _new(Snapshot, (
             machine, life, version, source, restore_configuration(chart, leaves), context,
             {name: _names(states) for name, states in history.items()} if history else {},
-            tuple([_typed(Timer(*t), _TIMER) for t in timers]),
+            tuple([_timer_from_plain(t) for t in timers]),
             tuple([_sequence_from_plain(s) for s in sequences]),
             tuple([_typed(Hold(*h), _HOLD) for h in held]),
             tuple([_told_event(e) for e in deferred]),
@@ -216,6 +222,11 @@ def _told_event(plain: Mapping[str, Any]) -> Event:
     return _typed(Event(**plain), _EVENTS)
 
 
+def _timer_from_plain(plain: list[Any]) -> Timer:
+    timer = Timer(*plain)
+    return _typed(timer._replace(data=_told_event(timer.data)) if type(timer.data) is dict else timer, _TIMER)
+
+
 def _sequence_from_plain(plain: list[Any]) -> Sequence:
     if plain[_EVENT] is not None:
         plain = [*plain[:_EVENT], _told_event(plain[_EVENT]), *plain[_EVENT + 1 :]]
@@ -239,10 +250,11 @@ def _check(chart: Statechart, snapshot: Snapshot) -> None:
 
 def _check_timer(active: frozenset[str], timer: Timer) -> None:
     kind, data = timer.kind, timer.data
-    if type(data) is not _DATA.get(kind):
+    if type(data) not in _DATA.get(kind, ()):
         _illegal(f"timer '{timer.id}' is of kind '{kind}' with {repr(data)[:40]}")
     if kind == "send":
-        _names(_typed(tuple(timer.data), _SEND)[1])
+        sent = (*timer.data, None) if len(timer.data) == _SEND_BEFORE else tuple(timer.data)
+        _names(_typed(sent, _SEND)[1])
     elif timer.state not in active:
         _illegal(f"timer '{timer.id}' belongs to '{timer.state}', which is not active")
 

@@ -1,4 +1,6 @@
-"""SCXML's algorithm once more, as the pseudo-code of the Recommendation's appendix D has it and nothing else.
+"""SCXML's algorithm once more, as the pseudo-code of the Recommendation's appendix D has it.
+
+Where it departs from the pseudo-code, for its text says more or smd promises more, a comment says why.
 
 It interprets the same documents as smd, without plans, caches or short cuts, and knows only what `random_charts.py`
 writes: the conditions and actions of `CONDITIONS` and `Machine.action`. Names are those of the pseudo-code in "State
@@ -124,6 +126,7 @@ class Machine:
         self.event = "start"
         self.log: list[str] = []
         self.steps = 0
+        self.failing: list[Transition] = []
         root = self.chart.root
         self.enter_states([Transition(root, [], self.chart.default(root)[0], {"internal": True})])
         self.settle()
@@ -133,6 +136,7 @@ class Machine:
         if not self.running:
             return False
         self.steps, self.event = 0, event
+        self.failing.clear()
         enabled = self.select_transitions(event)
         self.microstep(enabled)
         self.settle()
@@ -144,7 +148,11 @@ class Machine:
         try:
             return transition.cond is None or CONDITIONS[transition.cond](self)
         except FailedError:
-            self.internal.append("error.execution")
+            # Once a macrostep: with the pseudo-code the guard of an eventless transition raises an error event after
+            # each error event, and the macrostep has no end.
+            if transition not in self.failing:
+                self.failing.append(transition)
+                self.internal.append("error.execution")
             return False
 
     def execute_content(self, block: Iterable[Part]) -> None:
@@ -327,9 +335,13 @@ class Machine:
             self.running = False
             return
         self.internal.append(f"done.state.{parent.id}")
-        grandparent = parent.ancestors[0]
-        if grandparent.kind == "parallel" and all(self.is_in_final_state(s) for s in grandparent.regions):
-            self.internal.append(f"done.state.{grandparent.id}")
+        # The pseudo-code stops at the grandparent. Section 3.4 says of every parallel that it is done when all its
+        # children are, and isInFinalState counts a parallel child: without going on, the last region of an inner
+        # parallel to end would be no news to the outer one.
+        for above in parent.ancestors:
+            if above.kind != "parallel" or not self.is_in_final_state(above):
+                break
+            self.internal.append(f"done.state.{above.id}")
 
     def is_in_final_state(self, state: State) -> bool:
         if state.kind == "compound":

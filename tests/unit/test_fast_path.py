@@ -128,6 +128,7 @@ AT_ONCE: list[dict[str, Any]] = [
     {"type": "pop_from_list", "list_key": "l", "store_as": "x", "success": "a", "empty": "b"},
     {"type": "log", "message": "{n} in {current_state}", "success": "b"},
     {"type": "raise", "event": "c", "success": "a"},
+    {"type": "raise", "event": "b"},
     {"type": "send_event", "target_machine": "o", "event_type": "e", "payload": {"n": "{n}"}, "success": "c"},
     {"type": "send_event", "target_machine": "o", "event_type": "e", "success": "a", "fire_and_forget": True},
     {"type": "send_event", "target_machine": "o", "event_type": "e", "delay": 3, "success": "b"},
