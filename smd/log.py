@@ -56,12 +56,13 @@ def _console() -> structlog.dev.ConsoleRenderer:
 
 
 class _Passing(logging.Handler):
-    """Passes records of the standard library's logging on to structlog."""
+    """Passes records of the standard library's logging on to structlog; of a user's action's, whose they are."""
 
     def emit(self, record: logging.LogRecord) -> None:
         level = min(max(record.levelno // 10 * 10, logging.DEBUG), logging.CRITICAL)
         try:
-            _log.log(level, record.getMessage().rstrip(), logger=record.name, exc_info=record.exc_info)
+            whose = {name: value for name in ("machine", "action") if (value := getattr(record, name, None))}
+            _log.log(level, record.getMessage().rstrip(), logger=record.name, **whose, exc_info=record.exc_info)
         except Exception:  # noqa: BLE001 - logging's own way: told on standard error, never to who logs
             self.handleError(record)
 

@@ -6,7 +6,7 @@ entry: `custom.perform_custom` runs them.
 
 from __future__ import annotations
 
-from smd.actions import custom, legacy_models, machines, messages, queue
+from smd.actions import apart, custom, environment, legacy_models, machines, messages, queue, spawning
 from smd.actions.base import Ask, Call, Perform
 from smd.actions.commands import perform_bash, perform_run
 
@@ -29,7 +29,13 @@ STORE: dict[str, Ask] = {
 
 
 def connect(actions: custom.CustomActions, bridge: legacy_models.Bridge | None) -> None:
-    """Give actions what they need of the daemon: the user's own actions, and the way back for the predecessor's."""
+    """Give actions what they need of the daemon: the user's own actions, and the way back for the predecessor's.
+
+    To be called before any action runs: the environment, folder and mask of now are those that commands get.
+    """
+    environment.remember()
+    apart.remember()
+    spawning.install()
     custom.use(actions)
     legacy_models.connect(bridge)
 

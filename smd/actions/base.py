@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from smd.errors import ActionError, brief, storable
 from smd.statechart.event import Event, Hold, Outcome
-from smd.statechart.model import Action
+from smd.statechart.model import Action, Statechart
 from smd.statechart.template import MISSING
 
 Lookup = Callable[[tuple[str, ...]], Any]
@@ -37,6 +37,8 @@ class Call:
         lookup: what templates see.
         held: jobs the machine holds.
         region: the part of a parallel state this action belongs to, as in `Hold.region`; None when not known.
+        fault: answers with the event that tells of an argument that cannot be used.
+        chart: the chart; None when not known.
         flat: the chart has the predecessor's form, whose rules are laxer in places.
         now: seconds since the epoch when the call was made.
         work_folder: where relative paths begin.
@@ -44,31 +46,15 @@ class Call:
         output: called with (stream name, bytes) as output arrives, for the full log.
     """
 
-    __slots__ = ("action", "attempt", "context", "event", "flat", "full_key", "held", "key", "life", "log", "lookup",
-                 "machine", "now", "output", "params", "region", "state", "work_folder")  # fmt: skip
+    __slots__ = ("action", "attempt", "chart", "context", "event", "fault", "flat", "full_key", "held", "key", "life",
+                 "log", "lookup", "machine", "now", "output", "params", "region", "state", "work_folder")  # fmt: skip
 
     def __init__(
-        self,
-        *,
-        machine: str,
-        life: int,
-        state: str,
-        key: str,
-        full_key: str,
-        attempt: int,
-        action: Action,
-        params: dict[str, Any],
-        context: dict[str, Any],
-        event: Event | None,
-        lookup: Lookup,
-        held: tuple[Hold, ...],
-        now: float,
-        work_folder: Path,
-        log: Log,
-        output: Callable[[str, bytes], None],
-        region: str | None = None,
-        flat: bool = False,
-    ) -> None:
+        self, *, machine: str, life: int, state: str, key: str, full_key: str, attempt: int, action: Action,
+        params: dict[str, Any], context: dict[str, Any], event: Event | None, lookup: Lookup, held: tuple[Hold, ...],
+        now: float, work_folder: Path, log: Log, output: Callable[[str, bytes], None], region: str | None = None,
+        flat: bool = False, fault: Callable[[], str | None] = lambda: "error", chart: Statechart | None = None,
+    ) -> None:  # fmt: skip
         self.machine = machine
         self.life = life
         self.state = state
@@ -87,6 +73,8 @@ class Call:
         self.output = output
         self.region = region
         self.flat = flat
+        self.fault = fault
+        self.chart = chart
 
     def own_context(self) -> dict[str, Any]:
         """A deep copy of the context, free to change."""

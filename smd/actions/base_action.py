@@ -13,8 +13,12 @@ class BaseAction(ABC):
     """A user's Python action. A new object is made for each run.
 
     `execute` gets its own copy of the machine's context, with `machine_name`, `current_state` and `event_data` (the
-    event that led into the state). What it changes there is kept if it succeeds. It may be an ordinary method too;
-    either way it runs in a thread of its own, a coroutine with an event loop of its own.
+    event that led into the state), and `config`, the chart's document, not to be changed, unless the machine has a
+    key of that name. What it changes there is kept if it succeeds. It may be an ordinary method too; either way it
+    runs in a thread of its own, a coroutine with an event loop of its own.
+
+    The processes it starts end with it, whether its state is left or it answers; one in a session of its own outlives
+    its answer. What it prints or logs, also with the standard library, goes to its machine's log.
 
     Args:
         config: the action as the chart has it, placeholders filled in, its parameters both at the top level and

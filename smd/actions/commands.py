@@ -36,7 +36,7 @@ async def perform_bash(call: Call) -> Outcome:
         roots = [str(each) for each in call.params.get("roots") or ()]
         argv = program.argv(values, roots)
     except ActionError as error:
-        return _could_not(call, program.text, error)
+        return _could_not(call, program.text, error, call.fault())
     return await _perform(call, argv, program.text)
 
 
@@ -62,7 +62,7 @@ async def perform_run(call: Call) -> Outcome:
         for number in call.action.program or ():
             check_no_dash(argv[number], f"argument {number}", _NO_OPTION)
     except ActionError as error:
-        return _could_not(call, str(given), error)
+        return _could_not(call, str(given), error, call.fault())
     return await _perform(call, argv, shlex.join(argv))
 
 
@@ -192,8 +192,8 @@ def _lines(text: str) -> list[str]:
     return [*lines, rest] if rest else lines
 
 
-def _could_not(call: Call, shown: str, error: ActionError) -> Outcome:
-    return _failed(call, shown, f"{error.message} ({error.hint})" if error.hint else error.message)
+def _could_not(call: Call, shown: str, error: ActionError, event: str | None = "") -> Outcome:
+    return _failed(call, shown, f"{error.message} ({error.hint})" if error.hint else error.message, event)
 
 
 def _failed(

@@ -9,21 +9,31 @@ import traceback
 from collections.abc import Callable
 from types import CoroutineType
 from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
+from smd.actions.acting import Acting, act
 from smd.actions.base import Call
 from smd.actions.base_action import BaseAction
 from smd.actions.legacy_models import JobModel, serving
 from smd.actions.loader import CustomActions, LoadError
+from smd.actions.offspring import Offspring
 from smd.actions.threads import OwnThread, abandoned_threads
-from smd.actions.values import copied, patch, plain
+from smd.actions.values import FrozenMap, copied, frozen, patch, plain
 from smd.errors import ActionError, ChartError, SmdError, brief, storable
 from smd.statechart.context import Change
 from smd.statechart.durations import parse_duration
 from smd.statechart.event import Outcome
+from smd.statechart.model import Statechart
 from smd.statechart.scope import event_data
 
 ENGINE_WORDS = frozenset(("machine_name", "current_state", "event_data", "job_model"))
 """Keys of an action's context that are given to it and never kept."""
+
+CONFIG = "config"
+"""The key of the chart's document, given likewise to an action of a machine that has no such key of its own."""
+
+_documents: WeakKeyDictionary[Statechart, FrozenMap] = WeakKeyDictionary()
+_GIVEN = ENGINE_WORDS | {CONFIG}
 
 GRACE = 5.0
 """Seconds a cancelled coroutine in a thread has to end before the thread is abandoned."""
@@ -79,6 +89,7 @@ def begin_custom(
         call.machine,
         lambda thread: _contained(call, chosen, thread),
         lambda answer, error: told(_judged(call, answer, error)),
+        Offspring(call.full_key),
     )
 
 
@@ -142,13 +153,15 @@ def _timeout(call: Call) -> float | None:
 def _in_thread(call: Call, actions: CustomActions, thread: OwnThread[Answer | Failure]) -> Answer:
     name = call.action.type
     found = actions.known(name) or actions.get(name)
+    acting = Acting(call, thread)
+    act(acting)
     with serving(call.machine):
         context = _context(call)
         if found.legacy:
             context["job_model"] = JobModel(call.machine)
         action = found.make(_config(call))
         if isinstance(action, BaseAction):
-            action._tell = lambda level, message: thread.tell(call.log, storable(str(level)), storable(str(message)))
+            action._tell = acting.log
         thread.check()
         returned = action.execute(context)
         if isinstance(returned, CoroutineType) or inspect.isawaitable(returned):
@@ -168,6 +181,8 @@ def _config(call: Call) -> dict[str, Any]:
 def _context(call: Call) -> dict[str, Any]:
     context: dict[str, Any] = copied(call.context)
     context |= {"machine_name": call.machine, "current_state": call.state}
+    if call.chart is not None:
+        context.setdefault(CONFIG, _document(call.chart))
     told = copied(event_data(call.event))
     if told is None:
         context.pop("event_data", None)
@@ -182,7 +197,14 @@ def _answer(call: Call, returned: Any, context: dict[str, Any]) -> Answer:
             f"it returned {returned!r:.80}, a {type(returned).__name__}; an action returns an event's name"
         )
     event = plain(returned, "event") if returned else None
-    return event, patch(call.context, context, ENGINE_WORDS)
+    return event, patch(call.context, context, ENGINE_WORDS if CONFIG in call.context else _GIVEN)
+
+
+def _document(chart: Statechart) -> FrozenMap:
+    document = _documents.get(chart)
+    if document is None:
+        document = _documents[chart] = frozen(chart.source or {})
+    return document
 
 
 __all__ = ["BaseAction", "CustomActions", "abandoned_threads", "begin_custom", "perform_custom", "use"]

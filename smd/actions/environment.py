@@ -9,7 +9,7 @@ import shutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from smd.actions.base import Call
 from smd.catalogue import amount
@@ -20,7 +20,7 @@ from smd.statechart.durations import parse_duration
 ALLOWED = frozenset(
     ("PATH", "HOME", "LANG", "LANGUAGE", "TZ", "TMPDIR", "USER", "LOGNAME", "SHELL", "XDG_RUNTIME_DIR")
 )  # fmt: skip
-"""What passes from the daemon's environment, beside `LC_*`."""
+"""What passes from the environment the daemon was started in, beside `LC_*`."""
 
 LIMITS = {
     "cpu": ("cpu", resource.RLIMIT_CPU),
@@ -42,13 +42,24 @@ _SET_AND_EXEC = (
 )
 
 
+class _AtStart:
+    """The environment before any action could change it: a Python action changes the whole process's."""
+
+    environ: ClassVar[dict[str, str]] = dict(os.environ)
+
+
+def remember() -> None:
+    """Give children what holds now, whatever becomes of it."""
+    _AtStart.environ = dict(os.environ)
+
+
 def child_environment(call: Call, extra: Mapping[str, Any]) -> dict[str, str]:
     """The environment of an action's child: the allow-list, `extra`, and the action's own words.
 
     Raises:
         ActionError: a name in `extra` is not one, or belongs to smd; a value cannot stand in an environment.
     """
-    chosen = {k: v for k, v in os.environ.items() if k in ALLOWED or k.startswith("LC_")}
+    chosen = {k: v for k, v in _AtStart.environ.items() if k in ALLOWED or k.startswith("LC_")}
     for name, value in extra.items():
         if fault := name_fault(name):
             raise ActionError(f"cannot set the environment variable {name!r:.80}: {fault}")

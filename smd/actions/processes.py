@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from smd.actions.apart import umask
 from smd.actions.capture import Capture
 from smd.actions.environment import limiting, resolve_program, spawn_error
 from smd.actions.trees import (
@@ -284,6 +285,7 @@ def _start(
             cwd=cwd,
             env=dict(env),
             start_new_session=True,
+            umask=umask(),
         )
         child = _Child(process, stdin, on_output, cap)
         try:

@@ -13,12 +13,17 @@ from functools import partial
 from types import CoroutineType
 from typing import Any, ClassVar, Generic, TypeVar
 
+from smd.actions.apart import set_apart, set_back
 from smd.actions.loops import Loop
+from smd.actions.offspring import Offspring
 
 T = TypeVar("T")
 
 MOST_IDLE = 16
 """Threads kept for the next action, about."""
+
+LEFT = 5.0
+"""Seconds between TERM and KILL for processes that work which went well has left behind."""
 
 _abandoned: dict[str, int] = {}
 _closing: dict[str, set[Future[None]]] = {}
@@ -84,6 +89,8 @@ class _Worker:
 
     machine = ""
     """Whose work it did last."""
+    forked = False
+    """It has children that are to end with it, being copies of this process."""
     _idle: ClassVar[list[_Worker]] = []
 
     def __init__(self) -> None:
@@ -144,8 +151,10 @@ class _Worker:
 
     def _serve(self) -> None:
         try:
+            apart = set_apart()
             while self._next():
-                pass
+                if apart:
+                    set_back()
         finally:
             with _closes(self.machine):
                 self._close_loop()
@@ -169,7 +178,7 @@ class _Worker:
         return self._loop is not None and self._loop.left()
 
     def _keep(self) -> bool:
-        if len(self._idle) >= MOST_IDLE:
+        if self.forked or len(self._idle) >= MOST_IDLE:
             return False
         self._idle.append(self)
         return True
@@ -188,19 +197,30 @@ class OwnThread(Generic[T]):
         machine: whose thread it is, for `abandoned_threads`.
         work: called in the thread with this object, with no context variable set.
         told: called with its result, or None and what it raised, on the loop that made this object, unless `end`
-            was called before.
+            was called before. What is left of its processes has ended by then.
+        offspring: its processes, which end with it.
     """
 
+    __slots__ = ("_begun", "_ended", "_given_up", "_gone", "_heard", "_home", "_home_context", "_home_thread", "_inner",
+                 "_leaves", "_lingering", "_machine", "_offspring", "_over", "_request", "_told", "_work",
+                 "_worker")  # fmt: skip
+
     def __init__(
-        self, machine: str, work: Callable[[OwnThread[T]], T], told: Callable[[T | None, BaseException | None], None]
-    ) -> None:
+        self, machine: str, work: Callable[[OwnThread[T]], T],
+        told: Callable[[T | None, BaseException | None], None], offspring: Offspring | None = None,
+    ) -> None:  # fmt: skip
         self._machine = machine
         self._work = work
         self._told: Callable[[T | None, BaseException | None], None] | None = told
+        self._offspring = offspring
         self._home = asyncio.get_running_loop()
-        self._begun = self._ended = self._given_up = self._heard = False
+        self._home_context = contextvars.copy_context()
+        self._home_thread = threading.get_ident()
+        self._begun = self._over = self._ended = self._given_up = self._heard = self._leaves = False
         self._gone: asyncio.Future[None] | None = None
         self._inner: asyncio.Task[Any] | None = None
+        self._request: asyncio.Handle | None = None
+        self._lingering: asyncio.Task[None] | None = None
         self._worker: _Worker | None = None
         try:
             _Worker.do(self._main)
@@ -215,27 +235,41 @@ class OwnThread(Generic[T]):
     def end(self, grace: float) -> asyncio.Task[None]:
         """Tell nothing from now on. Ask the work to end where it can be asked, and abandon it after `grace` s.
 
-        The task is done when the work has ended or is abandoned.
+        Its processes are told to end at once, and are killed after `grace` s. The task is done when the work has
+        ended or is abandoned, and they are gone.
         """
         self._told = None
         return self._home.create_task(self._end(grace))
 
     async def _end(self, grace: float) -> None:
         with _counting:
-            asked = self._inner
-            if asked is None:
-                self._give_up()
-                return
-        if not self._heard:
+            asked = self._ask_to_end()
+        processes = self._home.create_task(self._end_processes(grace))
+        if asked and not self._heard and self._lingering is None:
             self._gone = self._home.create_future()
-            with contextlib.suppress(RuntimeError):  # its loop has just closed
-                asked.get_loop().call_soon_threadsafe(asked.cancel)
             await asyncio.wait((self._gone,), timeout=grace)
         with _counting:
             self._give_up()
+        if self._lingering is not None:
+            await self._lingering
+        await processes
+        await self._end_processes(grace)  # of those that have begun meanwhile
+
+    async def _end_processes(self, grace: float) -> None:
+        if self._offspring is not None:
+            await self._offspring.end(grace)
+
+    def _ask_to_end(self) -> bool:
+        if self._inner is None:
+            self._give_up()
+            return False
+        if self._request is None:
+            with contextlib.suppress(RuntimeError):  # its loop has just closed
+                self._request = self._inner.get_loop().call_soon_threadsafe(self._inner.cancel)
+        return True
 
     def _give_up(self) -> None:
-        if not self._ended:
+        if not (self._ended or self._given_up):
             self._given_up = True
             if self._begun:
                 _count(self._machine, 1)
@@ -263,10 +297,39 @@ class OwnThread(Generic[T]):
         if self._given_up:
             raise asyncio.CancelledError
 
+    def starts_process(self, *, fork: bool) -> None:
+        """For the work, before each process it starts. `fork`: a copy of this one, which ends with the thread.
+
+        A coroutine that was asked to end and has not heard of it, since it blocks, hears of it here; while it ends
+        it may start more.
+
+        Raises:
+            CancelledError: it was abandoned, it was asked to end, or it is over.
+        """
+        with _counting:
+            if self._offspring is not None:
+                self._offspring.started = True
+            if fork and self._worker is not None:
+                self._worker.forked = True
+            if self._given_up or self._over:
+                raise asyncio.CancelledError
+            request, self._request = self._request, None
+            if request is not None and self._inner is not None and not self._inner.cancelling():
+                request.cancel()
+                raise asyncio.CancelledError
+
+    def wanted(self) -> bool:
+        """For the work: somebody is there to hear what it says."""
+        return not (self._given_up or self._home.is_closed())
+
+    def at_home(self) -> bool:
+        """Called by the thread of the loop that made this object."""
+        return threading.get_ident() == self._home_thread
+
     def tell(self, receive: Callable[..., None], *arguments: Any) -> None:
         """For the work: call something on the loop that waits for it, if that is still there."""
         try:
-            self._home.call_soon_threadsafe(receive, *arguments)
+            self._home.call_soon_threadsafe(partial(receive, *arguments), context=self._home_context)
         except RuntimeError:
             return  # the daemon has gone down meanwhile
 
@@ -275,10 +338,15 @@ class OwnThread(Generic[T]):
         if not self._begin():
             return _nothing
         worker.machine = self._machine
+        if self._offspring is not None:
+            self._offspring.begin()
         try:
             result, error = contextvars.Context().run(self._work, self), None
         except BaseException as raised:  # noqa: BLE001 - it is the waiter's to judge
             result, error = None, raised
+        self._over = True
+        if self._offspring is not None:
+            self._leaves = self._offspring.leaves()
         with _counting:
             self._ended = True
             if self._given_up:
@@ -294,6 +362,19 @@ class OwnThread(Generic[T]):
     # --- back on the loop ---------------------------------------------------------------------------------------
 
     def _hear(self, result: T | None, error: BaseException | None) -> None:
+        if self._told is not None and self._leaves:
+            self._lingering = self._home.create_task(self._linger(result, error))
+        else:
+            self._tell_result(result, error)
+
+    async def _linger(self, result: T | None, error: BaseException | None) -> None:
+        assert self._offspring is not None  # noqa: S101 - it has left something
+        try:
+            await self._offspring.end_left(LEFT)
+        finally:
+            self._tell_result(result, error)
+
+    def _tell_result(self, result: T | None, error: BaseException | None) -> None:
         self._heard = True
         if self._told is not None:
             self._told(result, error)

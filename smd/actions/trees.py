@@ -111,8 +111,11 @@ class Tree:
         self._known.update((each.pid, each.start) for each in members)
         for each in members:
             if each.state == "Z" and each.parent == me and each.pid not in awaited:
-                _reap(each.pid)
+                self._bury(each.pid)
         return [each for each in members if each.state not in _DEAD]
+
+    def _bury(self, pid: int) -> None:
+        _reap(pid)
 
     def _is_root(self, each: Process, everyone: dict[int, Process]) -> bool:
         if (each.pid, each.start) in self._known:

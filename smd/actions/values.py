@@ -54,6 +54,59 @@ def copied(value: Any) -> Any:
     return value
 
 
+def _unchangeable(*_: object, **__: object) -> NoReturn:
+    raise TypeError("cannot change config: it is the chart's document; change a copy of it (copy.deepcopy)")
+
+
+class FrozenMap(dict[str, Any]):
+    """A map that reads like any other and cannot be changed; a copy of it can."""
+
+    __setitem__: Any = _unchangeable
+    __delitem__: Any = _unchangeable
+    __ior__: Any = _unchangeable
+    clear: Any = _unchangeable
+    pop: Any = _unchangeable
+    popitem: Any = _unchangeable
+    setdefault: Any = _unchangeable
+    update: Any = _unchangeable
+
+    def __deepcopy__(self, _: object) -> dict[str, Any]:
+        return copied(self)  # type: ignore[no-any-return]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return dict, (copied(self),)
+
+
+class FrozenList(list[Any]):
+    """A list that reads like any other and cannot be changed; a copy of it can."""
+
+    __setitem__: Any = _unchangeable
+    __delitem__: Any = _unchangeable
+    __iadd__: Any = _unchangeable
+    __imul__: Any = _unchangeable
+    append: Any = _unchangeable
+    clear: Any = _unchangeable
+    extend: Any = _unchangeable
+    insert: Any = _unchangeable
+    pop: Any = _unchangeable
+    remove: Any = _unchangeable
+    reverse: Any = _unchangeable
+    sort: Any = _unchangeable
+
+    def __deepcopy__(self, _: object) -> list[Any]:
+        return copied(self)  # type: ignore[no-any-return]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return list, (copied(self),)
+
+
+def frozen(value: Any) -> Any:
+    """A JSON value as one that cannot be changed."""
+    if isinstance(value, dict):
+        return FrozenMap((key, frozen(each)) for key, each in value.items())
+    return FrozenList(map(frozen, value)) if isinstance(value, list) else value
+
+
 def patch(before: Mapping[str, Any], after: Mapping[str, Any], without: Collection[str]) -> tuple[Change, ...]:
     """The changes that turn one context into another, but for the keys in `without`. What is the same costs little.
 

@@ -222,8 +222,8 @@ async def test_an_action_that_left_a_blocked_thread_does_not_keep_the_daemon_fro
     folder = tmp_path / "a"
     folder.mkdir()
     (folder / "lend_action.py").write_text(
-        "import asyncio, threading\nclass LendAction:\n  def __init__(self, config): pass\n"
-        "  async def execute(self, context): print('lent', flush=True); await asyncio.to_thread(threading.Event().wait)"
+        "import asyncio, os, threading\nclass LendAction:\n  def __init__(self, config): pass\n"
+        "  async def execute(self, context): os.write(1, b'lent\\n'); await asyncio.to_thread(threading.Event().wait)"
     )
     (tmp_path / "m.yaml").write_text("machine: m\ninitial: s\nstates: {s: {actions: [{type: lend}]}}")
     daemon = await asyncio.create_subprocess_exec(

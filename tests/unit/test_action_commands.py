@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from smd.actions.base import Call
 from smd.actions.capture import Capture
 from smd.actions.commands import perform_bash, perform_run
+from smd.actions.environment import remember as at_start
 from smd.actions.environment import resolve_program
 from smd.errors import ActionError
 from smd.statechart.event import Event, Outcome
@@ -196,6 +197,8 @@ async def test_a_child_sees_the_allowed_the_given_and_its_action_only(
 ) -> None:
     monkeypatch.setenv("SECRET_TOKEN", "x")
     monkeypatch.setenv("LC_TIME", "C")
+    at_start()
+    monkeypatch.setenv("LC_TIME", "changed since")
     _, context = await run(
         tmp_path, ["env"], env={"GIVEN": "{v}", "GONE": None}, store_as="x", parse="lines", context={"v": "a b"}
     )
@@ -204,6 +207,8 @@ async def test_a_child_sees_the_allowed_the_given_and_its_action_only(
     assert "GONE" not in seen
     told = {"GIVEN": "a b", "LC_TIME": "C", "SMD_ACTION": "store/m/1/1/0", "SMD_MACHINE": "m", "SMD_STATE": "a",
             "SMD_KEY": "m/1/1/0", "PATH": os.environ["PATH"]}  # fmt: skip
+    monkeypatch.undo()
+    at_start()
     assert told.items() <= seen.items()
 
 

@@ -52,6 +52,14 @@ def test_the_standard_librarys_records_are_lines_of_json() -> None:
     assert all(line["timestamp"].endswith("Z") for line in lines)
 
 
+def test_a_record_of_a_users_action_says_whose_it_is() -> None:
+    script = "import logging\nfrom smd import log\nlog.set_up('info', 'json')\n"
+    script += "logging.getLogger('theirs').info('x', extra={'machine': 'm', 'action': 'a'})"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
+    line = json.loads(done.stderr)
+    assert (line["event"], line["machine"], line["action"]) == ("x", "m", "a")
+
+
 def test_their_level_is_the_daemons() -> None:
     told = others("debug", "json")
     assert "small talk" in told

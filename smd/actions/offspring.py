@@ -1,0 +1,123 @@
+"""The processes that a Python action starts, and their end (P4).
+
+They carry the action's mark like those of a command (see `spawning`). What its thread has forked past that is known by
+the kernel's list of the thread's children, as long as the thread does nothing else.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from pathlib import Path
+
+from smd.actions.trees import Process, Tree, mark_of, read_process
+
+_TICKS = os.sysconf("SC_CLK_TCK")
+_TASKS = Path("/proc/self/task")
+
+
+class Offspring:
+    """Those of one run.
+
+    Args:
+        mark: the action's full key.
+
+    Attributes:
+        started: some process was started, as far as is known.
+    """
+
+    __slots__ = ("_since", "_store", "_thread", "_tree", "mark", "over", "started")
+
+    def __init__(self, mark: str) -> None:
+        self.mark = os.fsencode(mark)
+        self._store = os.fsencode(mark.partition("/")[0] + "/")
+        self._tree: _Family | None = None
+        self._thread = 0
+        self._since = 0
+        self.started = False
+        self.over = False
+
+    def begin(self) -> None:
+        """In the thread: the action begins."""
+        self._thread = threading.get_native_id()
+        self._since = int(time.clock_gettime(time.CLOCK_BOOTTIME) * _TICKS)
+
+    def leaves(self) -> bool:
+        """In the thread, once the action is over: something that was started may still run, in no session of its own.
+
+        Such a process is a child of the daemon, or its parent is one; so most actions cost no look at all processes.
+        """
+        self.over = True
+        if not self.started:
+            return False
+        try:
+            children = [pid for thread in _TASKS.iterdir() for pid in _children(thread.name)]
+            return any((found := read_process(pid)) is not None and self.is_left(found) for pid in children)
+        except OSError:
+            return True
+
+    def is_left(self, process: Process) -> bool:
+        """Marked, alive, and in the daemon's session: who wants one to outlive its action gives it another."""
+        return process.state not in "ZX" and process.session == os.getsid(0) and mark_of(process.pid) == self.mark
+
+    def children(self) -> frozenset[int]:
+        """Children of the action's thread; none once it does something else, or where the kernel does not tell."""
+        try:
+            found = frozenset(_children(str(self._thread)))
+        except OSError:
+            return frozenset()
+        return frozenset() if self.over else found
+
+    def is_own(self, process: Process) -> bool:
+        """A child of the thread is the action's: it is not older, and another action's mark is not on it."""
+        if process.start < self._since:
+            return False
+        mark = mark_of(process.pid)
+        return mark is None or mark in {self.mark, self._store} or not mark.startswith(self._store)
+
+    async def end(self, kill_after: float) -> None:
+        """End them all, and what descends from them; see `Tree.end`. May be called again."""
+        if self.started or self.children():
+            if self._tree is None:
+                self._tree = _Family(self)
+            await self._tree.end(kill_after)
+
+    async def end_left(self, kill_after: float) -> None:
+        """End what an action that went well has left behind, as a command's process group is ended."""
+        await _Left(self).end(kill_after)
+
+
+class _Family(Tree):
+    def __init__(self, offspring: Offspring) -> None:
+        super().__init__(None, offspring.mark.__eq__)
+        self._offspring = offspring
+        self._children: frozenset[int] = frozenset()
+
+    def alive(self) -> list[Process]:
+        """See `Tree`."""
+        self._children = self._offspring.children()
+        return super().alive()
+
+    def _is_root(self, each: Process, everyone: dict[int, Process]) -> bool:
+        return super()._is_root(each, everyone) or (each.pid in self._children and self._offspring.is_own(each))
+
+    def _bury(self, pid: int) -> None:
+        if self._offspring.over:  # else the action waits for it, and would take its end for a good one
+            super()._bury(pid)
+
+
+class _Left(Tree):
+    def __init__(self, offspring: Offspring) -> None:
+        super().__init__(None, None)
+        self._offspring = offspring
+
+    def _is_root(self, each: Process, everyone: dict[int, Process]) -> bool:
+        return super()._is_root(each, everyone) or self._offspring.is_left(each)
+
+
+def _children(thread: str) -> list[int]:
+    try:
+        return [int(pid) for pid in (_TASKS / thread / "children").read_bytes().split()]
+    except ProcessLookupError:
+        return []  # the thread has ended
