@@ -19,7 +19,7 @@ from smd.errors import NotFoundError, RequestError
 from smd.http import bulk, history, jobs, machines, service, single
 from smd.http.access import Access, Role
 from smd.http.bodies import NAME_LIMIT
-from smd.http.call import SLASH, Call, Context, Row, with_parts
+from smd.http.call import SLASH, Call, Context, Row, read_query, with_parts
 from smd.http.plain import Plain
 from smd.http.ports import Supervisor
 from smd.http.replies import (
@@ -48,7 +48,7 @@ async def _one_event(call: Call) -> Reply:
 
 ROUTES: tuple[Row, ...] = (
     Row(f"{_M}/events", "POST", SEND, _one_event, "send one event"),
-    Row("/v1/events", "POST", SEND, bulk.post_events, "send many events"),
+    Row("/v1/events", "POST", SEND, bulk.post_events, "send many events", single.WAITS),
     Row("/v1/events", "GET", OBSERVE, history.list_events, "events, waiting and consumed"),
     Row("/v1/history", "GET", OBSERVE, history.all_history, "transitions of all machines"),
     Row("/v1/errors", "GET", OBSERVE, history.all_errors, "failures of all machines"),
@@ -100,6 +100,8 @@ class Resource:
             return
         if row.role is not None:
             self._access.demand(scope, row.role)
+        if row.method != "GET":
+            read_query(scope["query_string"], row.query)
         reply_or_stream = await row.endpoint(Call(self._context, scope, receive))
         if isinstance(reply_or_stream, Reply):
             await send_reply(send, reply_or_stream)

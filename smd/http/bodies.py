@@ -222,9 +222,14 @@ def check(model: type[Model], data: Any) -> Model:
         raise _explain(model, error) from None
 
 
-def _one_key(in_body: str | None, in_header: str) -> str:
+def one_key(in_body: str | None, in_header: str, what: str = "event", field: str = "id") -> str:
+    """The id of the only thing in a body, which its body or a header gives.
+
+    Raises:
+        RequestError: both do, and they differ.
+    """
     if in_body and in_header and in_body != in_header:
-        raise RequestError("cannot accept event: 'id' and the header Idempotency-Key differ")
+        raise RequestError(f"cannot accept {what}: '{field}' and the header Idempotency-Key differ")
     return in_body or in_header
 
 
@@ -238,8 +243,8 @@ def read_event(data: Any, *, source: str, now: float, key: str = "", addressed: 
         data: the decoded body.
         source: who sends, unless the body says so.
         now: seconds since the epoch.
-        key: the id given in a header.
-        addressed: the body also names its machine.
+        key: the id given in a header, or made from it.
+        addressed: it is one of many: the body also names its machine, and an id of its own goes before the key.
 
     Raises:
         RequestError: the body breaks a rule.
@@ -254,8 +259,9 @@ def read_event(data: Any, *, source: str, now: float, key: str = "", addressed: 
         ):  # fmt: skip
             return Event(kind, data["payload"] if given else {}, key, source, NORMAL, None, now)
     body = check(AddressedEvent if addressed else EventBody, data)
+    name = body.id or key if addressed else one_key(body.id, key)
     return Event(
-        body.type, body.payload, _one_key(body.id, key), body.source or source, PRIORITIES[body.priority],
+        body.type, body.payload, name, body.source or source, PRIORITIES[body.priority],
         body.job_id, now,
     )  # fmt: skip
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import difflib
 import re
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
@@ -17,6 +18,8 @@ from smd.http.ports import Supervisor
 from smd.http.replies import ClientGoneError, Receive, Reply, Scope, Stream
 
 T = TypeVar("T")
+_PAGES = ("before", "after")
+"""What says where a page of a list begins; lists take it under the name `cursor`, too."""
 LIST_LIMIT = 1000
 SLASH = "\udc2f"
 """Stands in a path for a slash within a name, `%2F`; no decoded path has this code point."""
@@ -81,7 +84,7 @@ def read_query(raw: bytes, allowed: frozenset[str] | set[str]) -> dict[str, str]
     """The query parameters; each once, none that is not known.
 
     Raises:
-        RequestError: unknown, repeated or not text.
+        RequestError: unknown (the hint names the nearest known one), repeated or not text.
     """
     try:
         pairs = parse_qsl(raw.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=32)
@@ -89,8 +92,11 @@ def read_query(raw: bytes, allowed: frozenset[str] | set[str]) -> dict[str, str]
         raise RequestError(f"cannot read the query: {error}") from error
     query = dict(pairs)
     if unknown := query.keys() - allowed:
+        name = min(unknown)[:80]
+        near = difflib.get_close_matches(name, sorted(allowed), n=1)
+        known = f"known are {', '.join(sorted(allowed))}" if allowed else "none is known here"
         raise RequestError(
-            f"cannot accept query parameter '{min(unknown)[:80]}'", hint=f"known are {', '.join(sorted(allowed))}"
+            f"cannot accept query parameter '{name}'", hint=f"did you mean '{near[0]}'?" if near else known
         )
     if len(query) != len(pairs):
         raise RequestError("cannot accept a query parameter given twice")
@@ -175,8 +181,14 @@ class Call:
         return next((value.decode("latin-1") for key, value in self.scope["headers"] if key == name), "")
 
     def query(self, *allowed: str) -> dict[str, str]:
-        """The query parameters; see `read_query`."""
-        return read_query(self.scope["query_string"], set(allowed))
+        """The query parameters; see `read_query`. `cursor` is another name of what says where a page begins."""
+        page = next((name for name in _PAGES if name in allowed), None)
+        query = read_query(self.scope["query_string"], {*allowed, "cursor"} if page else set(allowed))
+        if page and "cursor" in query:
+            if page in query:
+                raise RequestError(f"cannot accept both '{page}' and 'cursor': they say the same")
+            query[page] = query.pop("cursor")
+        return query
 
     async def body(self, limit: int = BODY_LIMIT) -> bytes:
         """The whole body; see `read_body`."""
@@ -192,10 +204,14 @@ Endpoint = Callable[[Call], Awaitable[Reply | Stream]]
 
 
 class Row(NamedTuple):
-    """One line of the API: `role` None is open to whoever reached the socket."""
+    """One line of the API: `role` None is open to whoever reached the socket.
+
+    `query` are the parameters that a route other than GET takes; an endpoint of GET asks for its own.
+    """
 
     path: str
     method: str
     role: Role | None
     endpoint: Endpoint
     doc: str
+    query: frozenset[str] = frozenset()

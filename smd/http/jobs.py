@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from smd.errors import NotFoundError, RequestError
-from smd.http.bodies import BULK_LIMIT, DEPTH_LIMIT, CompleteBody, FailBody, JobBody, check, read_json
+from smd.http.bodies import BULK_LIMIT, DEPTH_LIMIT, CompleteBody, FailBody, JobBody, check, one_key, read_json
 from smd.http.call import Call
 from smd.http.history import before_of, limit_of
 from smd.http.replies import Reply
+from smd.http.single import check_key_of_many, key_and_source, one_of_many
 from smd.jobs import Job, JobStatus, NewJob
 from smd.jobs.job import status_from_word
 
@@ -30,7 +31,13 @@ def _warning(call: Call, jobs: Sequence[NewJob]) -> dict[str, str]:
     return {"warning": f"no machine takes jobs of type {', '.join(idle[:10])}"} if idle else {}
 
 
-def _read_lines(body: bytes) -> list[NewJob]:
+def _identified(jobs: Sequence[NewJob], key: str) -> list[NewJob]:
+    """Many jobs, those without an id of their own with the one that the request's key gives them."""
+    check_key_of_many(key, len(jobs))
+    return [job if job.job_id else job._replace(job_id=one_of_many(key, index)) for index, job in enumerate(jobs)]
+
+
+def _read_lines(body: bytes, key: str) -> list[NewJob]:
     """Jobs of NDJSON; a refusal names the line of the body."""
     jobs: list[NewJob] = []
     lines: list[int] = []
@@ -44,17 +51,19 @@ def _read_lines(body: bytes) -> list[NewJob]:
             told = told if placed else f"{told} (line {line})"
             raise RequestError(told, code=error.code, hint=error.hint) from None
         lines.append(line)
+    jobs = _identified(jobs, key)
     _refuse_twins(jobs, "lines", lines)
     return jobs
 
 
-def _read_jobs(body: bytes, *, ndjson: bool) -> tuple[list[NewJob], bool]:
+def _read_jobs(body: bytes, key: str, *, ndjson: bool) -> tuple[list[NewJob], bool]:
     if ndjson:
-        return _read_lines(body), True
+        return _read_lines(body, key), True
     data = read_json(body, DEPTH_LIMIT + 1)
     if not isinstance(data, list):
-        return [check(JobBody, data).job()], False
-    jobs = [check(JobBody, one).job() for one in data]
+        job = check(JobBody, data).job()
+        return [job._replace(job_id=one_key(job.job_id, key, "job", "job_id"))], False
+    jobs = _identified([check(JobBody, one).job() for one in data], key)
     _refuse_twins(jobs, "jobs", range(1, len(jobs) + 1))
     return jobs, True
 
@@ -68,9 +77,14 @@ def _refuse_twins(jobs: Sequence[NewJob], noun: str, places: Sequence[int]) -> N
 
 
 async def add_jobs(call: Call) -> Reply:
-    """Add one job, or many: all or none."""
+    """Add one job, or many: all or none.
+
+    The header Idempotency-Key is the id of a single job; of many it gives one to each that has none of its own (see
+    `one_of_many`). So a request sent again is refused as a conflict, and adds nothing.
+    """
     body = await call.body(BULK_LIMIT)
-    jobs, many = _read_jobs(body, ndjson=call.header(b"content-type").startswith(NDJSON))
+    key, _ = key_and_source(call.scope["headers"])
+    jobs, many = _read_jobs(body, key, ndjson=call.header(b"content-type").startswith(NDJSON))
     added = await call.supervisor.add_jobs(jobs)
     warning = _warning(call, jobs)
     if many:

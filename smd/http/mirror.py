@@ -32,6 +32,10 @@ def identity(path: Path) -> Identity | None:
     return (found.st_dev, found.st_ino)
 
 
+_PATIENCE = 0.05
+"""Seconds that a program with a full queue has for reading."""
+_CLOSE_SECONDS = 2.0
+
 _STAMPED = frozenset(
     {"machine_registered", "state_change", "error", "machine_terminated", "job_started", "job_completed"}
 )
@@ -64,10 +68,12 @@ def check_mirror(path: Path, own: Iterable[Path]) -> None:
 
 
 class EventMirror:
-    """Every notice of the bus, sent to another program's datagram socket. It never waits for that program.
+    """Every notice of the bus, sent to another program's datagram socket.
 
-    `sent` and `dropped` count notices; a program that comes back is found at the next notice. Nothing is sent to a
-    file whose identity is in `own` (see `check_mirror`), which may grow.
+    A program that keeps up is given a moment whenever its queue is full (the kernel's holds about ten); one that
+    does not read within it is waited for no more until it has read. `sent` and `dropped` count notices; a program
+    that comes back is found at the next notice. Nothing is sent to a file whose identity is in `own` (see
+    `check_mirror`), which may grow.
     """
 
     def __init__(self, path: Path, bus: Bus, own: Collection[Identity] = frozenset()) -> None:
@@ -77,6 +83,7 @@ class EventMirror:
         self._told = False
         self._sock: socket.socket | None = None
         self._task: asyncio.Task[None] | None = None
+        self._reads = True
         self.sent = 0
         self.dropped = 0
 
@@ -86,31 +93,54 @@ class EventMirror:
         self._task = asyncio.get_running_loop().create_task(self._run())
 
     async def close(self) -> None:
-        """Stop."""
+        """Send what was told so far, and stop."""
         if self._task is not None:
+            self._subscription.close()
+            await asyncio.wait({self._task}, timeout=_CLOSE_SECONDS)
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
-            self._subscription.close()
             self._disconnect()
             self._task = None
 
     async def _run(self) -> None:
         while True:
-            self._send(codec.dumps(wire_shape(await self._subscription.get())))
+            datagram = codec.dumps(wire_shape(await self._subscription.get()))
+            sent = self._send(datagram)
+            if sent is None and self._reads:
+                await self._room()
+                sent = self._send(datagram)
+            self._reads = sent is not None
+            self.sent += bool(sent)
+            self.dropped += not sent
 
-    def _send(self, datagram: bytes) -> None:
-        """Once over the connection there is; once more over a new one, if the program was started anew."""
+    async def _room(self) -> None:
+        """Wait until the program has read something, but not for long."""
+        sock, loop = self._sock, asyncio.get_running_loop()
+        if sock is None:
+            return
+        free: asyncio.Future[None] = loop.create_future()
+        loop.add_writer(sock.fileno(), free.cancel)
+        try:
+            await asyncio.wait({free}, timeout=_PATIENCE)
+        finally:
+            loop.remove_writer(sock.fileno())
+
+    def _send(self, datagram: bytes) -> bool | None:
+        """Once over the connection there is; once more over a new one, if the program was started anew.
+
+        Returns:
+            Whether somebody has it; None if the program's queue is full.
+        """
         for fresh in (False, True):
             try:
                 self._connected(fresh=fresh).send(datagram)
             except (BlockingIOError, InterruptedError):
-                break
+                return None
             except OSError:
                 self._disconnect()
             else:
-                self.sent += 1
-                return
-        self.dropped += 1
+                return True
+        return False
 
     def _connected(self, *, fresh: bool) -> socket.socket:
         if self._sock is None or fresh:

@@ -8,7 +8,16 @@ from typing import Any
 
 from smd import codec
 from smd.errors import RequestError, SmdError, TooLargeError
-from smd.http.bodies import EVENT_LIMIT, PAYLOAD_LIMIT, check_payload, read_event, read_json, too_large_payload, word
+from smd.http.bodies import (
+    EVENT_LIMIT,
+    NAME_LIMIT,
+    PAYLOAD_LIMIT,
+    check_payload,
+    read_event,
+    read_json,
+    too_large_payload,
+    word,
+)
 from smd.http.call import Context, number, read_body, read_query, unless_gone
 from smd.http.machines import done
 from smd.http.ports import Supervisor
@@ -17,7 +26,7 @@ from smd.runtime.answers import Answer
 from smd.statechart.event import Event
 
 _LATER = frozenset({"queued", "deferred"})
-_WAITS = frozenset({"wait", "timeout"})
+WAITS = frozenset({"wait", "timeout"})
 _LONGEST_WAIT = 86_400.0
 
 
@@ -48,6 +57,26 @@ def key_and_source(headers: list[tuple[bytes, bytes]]) -> tuple[str, str]:
                 raise RequestError("cannot accept two different headers Idempotency-Key")
             key = given
     return key, source
+
+
+def one_of_many(key: str, index: int) -> str:
+    """The id that the header `Idempotency-Key: <key>` gives to the part of a body at an index from 0: `<key>/<index>`.
+
+    So a body of many sent again with the same key repeats each part; without a key the id is empty.
+    """
+    return f"{key}/{index}" if key else ""
+
+
+def check_key_of_many(key: str, count: int) -> None:
+    """See that a key has room for the indices of so many parts.
+
+    Raises:
+        RequestError: it has not.
+    """
+    longest = one_of_many(key, max(count - 1, 0))
+    if len(longest.encode()) > NAME_LIMIT:
+        told = f"the ids made from it end with /0, /1 and so on, and must be at most {NAME_LIMIT} bytes"
+        raise RequestError(f"cannot accept the header Idempotency-Key: {told}", hint="send a shorter key")
 
 
 async def post_event(context: Context, machine: str, scope: Scope, receive: Receive) -> tuple[int, bytes]:
@@ -81,15 +110,24 @@ async def _posted(supervisor: Supervisor, machine: str, event: Event, size: int)
     return outcome
 
 
+def read_wait(raw: bytes) -> tuple[str, float | None]:
+    """What a query asks to wait for, `taken` or `settled`, and for how many seconds at most.
+
+    Raises:
+        RequestError: it cannot be read.
+    """
+    query = read_query(raw, WAITS)
+    until = query.get("wait", "taken")
+    if until not in {"taken", "settled"}:
+        raise RequestError(f"cannot wait for '{until[:40]}': known are taken, settled")
+    return until, number(query, "timeout", float, 0, _LONGEST_WAIT)
+
+
 async def _post_and_wait(
     supervisor: Supervisor, machine: str, event: Event, size: int, scope: Scope, receive: Receive
 ) -> tuple[int, bytes]:
     """With `wait=settled` also wait until no action runs; the machine's view is then under `settled`."""
-    query = read_query(scope["query_string"], _WAITS)
-    until = query.get("wait", "taken")
-    if until not in {"taken", "settled"}:
-        raise RequestError(f"cannot wait for '{until[:40]}': known are taken, settled")
-    seconds: float | None = number(query, "timeout", float, 0, _LONGEST_WAIT)
+    until, seconds = read_wait(scope["query_string"])
     answer: Answer | None = None
     plain: dict[str, Any] = {}
     try:

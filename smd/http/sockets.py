@@ -64,7 +64,10 @@ def _folder_locked(path: Path) -> Iterator[None]:
         raise SettingsError(f"cannot listen on {path}: {error.strerror}") from error
     try:
         fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
+        try:
+            yield
+        finally:  # closing alone would leave it to a child that another thread is just starting
+            fcntl.flock(folder, fcntl.LOCK_UN)
     except BlockingIOError as error:
         raise SettingsError(
             f"cannot listen on {path}: another daemon is starting in this folder", hint="start again in a moment"

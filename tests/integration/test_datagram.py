@@ -292,6 +292,27 @@ async def test_two_that_start_at_once_cannot_replace_each_other(tmp_path: Path) 
 
 
 @pytest.mark.asyncio
+async def test_a_child_that_is_being_started_meanwhile_does_not_keep_the_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until it executes its program it has a copy of every descriptor."""
+    copies: list[int] = []
+    flock = fcntl.flock
+
+    def copied(folder: int, operation: int) -> None:
+        copies.append(os.dup(folder))
+        flock(folder, operation)
+
+    monkeypatch.setattr(fcntl, "flock", copied)
+    for name in ("one", "other"):
+        control = Control(tmp_path / name)
+        control.socket.open()
+        await control.socket.close()
+    for copy in copies:
+        os.close(copy)
+
+
+@pytest.mark.asyncio
 async def test_a_path_too_long_is_explained(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="a socket's may have"):
         Control(tmp_path / ("x" * 120)).socket.open()
