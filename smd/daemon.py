@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,13 +16,16 @@ import structlog
 from smd import actions
 from smd.actions.loader import CustomActions
 from smd.actions.processes import become_subreaper, end_marked, kill_ending, reap_orphans
-from smd.document import ANOTHER_NAME, Names, json_schema, machine_files
+from smd.actions.saying import Hearing
+from smd.actions.spawning import NAME
+from smd.document import ANOTHER_NAME, NO_MACHINES, Names, json_schema, machine_files
 from smd.errors import SettingsError, SmdError, StoreError
 from smd.http.access import Access
 from smd.http.app import Application
 from smd.http.datagram import ControlSocket, EventSocket, datagram_sockets
 from smd.http.mirror import EventMirror, Identity, check_mirror, identity
 from smd.http.server import Server, serve_unix
+from smd.runtime import reports
 from smd.runtime.charts import Charts
 from smd.runtime.clock import Clock, SystemClock
 from smd.runtime.logs import MachineLogs
@@ -66,7 +70,7 @@ class _Wanted(NamedTuple):
 
     chart: Statechart
     origin: str
-    context: dict[str, Any]
+    context: dict[str, Any] | None
 
 
 class Daemon:
@@ -84,7 +88,7 @@ class Daemon:
         self.clock = clock or SystemClock()
         self.custom = CustomActions([folder.absolute() for folder in settings.actions_dirs])
         self.work_folder = (settings.work_folder or Path()).absolute()
-        self.charts = Charts(self.custom.types(), [self.work_folder, *settings.roots])
+        self.charts = Charts(self.custom.faults(), [self.work_folder, *settings.roots])
         self._wanted: dict[str, _Wanted] = {}
         self._down: list[tuple[str, Callable[[], Awaitable[None]]]] = []
         self.store: Store
@@ -122,13 +126,13 @@ class Daemon:
     async def _read(self) -> None:
         """Read all files before anything is touched.
 
-        A bad file that was named stops the start; one that a folder holds is left out. Two files of one machine
+        What was named and is bad stops the start; what is in a named folder is left out. Two files of one machine
         stop the start wherever they are. A file given twice counts once; what was said of it last holds.
         """
         found: dict[tuple[Path, str | None], Named] = {}
         asked: set[Path] = set()
         for named in self.files:
-            paths = [path.absolute() for path in machine_files(named.path)]
+            paths = [path.absolute() for path in machine_files(named.path, _lacking)]
             found |= {(path, named.name): named for path in paths}
             asked.update(() if named.path.is_dir() else paths)
         names = Names()
@@ -141,7 +145,8 @@ class Daemon:
             other = names.also_in(machine, path)
             if other is not None:
                 shared.append(_shared(machine, other, path, named))
-            self._wanted[machine] = _Wanted(chart, str(path), dict(named.context or {}))
+            context = None if named.context is None else dict(named.context)
+            self._wanted[machine] = _Wanted(chart, str(path), context)
         if shared:
             if len(shared) > 1:
                 shared[0].message += f" (of {len(shared)} files whose machine another has, this is the first)"
@@ -190,9 +195,22 @@ class Daemon:
             self.store, clock=self.clock, charts=self.charts, logs=logs, work_folder=self.work_folder
         )
         actions.connect(self.custom, self.supervisor.bridge)
+        self._mirror()
+        self._hear_actions()
         self._down.append(("machines", self._close_machines))
         self.supervisor.working.after(end_marked(f"{self.store.store_id}/", LAST_WORDS))
         await self.supervisor.hosting.recover()
+
+    def _hear_actions(self) -> None:
+        """What Python actions say is told of their machines; what they start past `spawning` is the store's."""
+        hearing = Hearing().__enter__()
+        os.environ[NAME] = f"{self.store.store_id}/"
+
+        def end() -> None:
+            os.environ.pop(NAME, None)
+            hearing.__exit__(None, None, None)
+
+        self._down.append(("actions", _closing(end)))
 
     async def _close_machines(self) -> None:
         closing = asyncio.ensure_future(self.supervisor.close())
@@ -204,6 +222,7 @@ class Daemon:
             await closing
         finally:
             closing.cancel()
+            reports.daemon_ends(self.supervisor)
 
     def _reap_orphans(self) -> None:
         """Collect adopted processes that died: a moment after a child's end, and until none is left."""
@@ -231,20 +250,33 @@ class Daemon:
             await self.supervisor.hosting.place(wanted.chart, wanted.origin, name=name, context=wanted.context)
         self._wanted.clear()
 
-    async def _datagrams(self) -> None:
-        settings, folder = self.settings, self.settings.path("control_socket").parent
-        prefix = settings.control_prefix or folder / "statemachine-control"
-        names = self.supervisor.datagram_names() if settings.datagrams else ()
-        controls = datagram_sockets(str(prefix.absolute()), names)
-        events = EventSocket(folder / "statemachine-events.sock", self.supervisor.bus.publish)
-        if settings.event_socket is not None:
-            if settings.datagrams:
-                check_mirror(settings.event_socket, [events.path, *controls.values()])
-            mirror = EventMirror(settings.event_socket.absolute(), self.supervisor.bus, self._own_sockets)
+    def _mirror(self) -> None:
+        """Open the mirror before any machine begins, and close it after all have ended: it tells of both."""
+        path = self.settings.event_socket
+        if path is not None:
+            self._check_mirror(self._wanted)
+            mirror = EventMirror(path.absolute(), self.supervisor.bus, self._own_sockets)
             mirror.open()
             self._down.append(("event mirror", mirror.close))
-        if not settings.datagrams:
+
+    def _check_mirror(self, names: Iterable[str]) -> None:
+        if self.settings.event_socket is not None and self.settings.datagrams:
+            check_mirror(self.settings.event_socket, [self._events_path(), *self._control_paths(names).values()])
+
+    def _events_path(self) -> Path:
+        return self.settings.path("control_socket").parent / "statemachine-events.sock"
+
+    def _control_paths(self, names: Iterable[str]) -> dict[str, Path]:
+        prefix = self.settings.control_prefix or self._events_path().with_name("statemachine-control")
+        return datagram_sockets(str(prefix.absolute()), names)
+
+    async def _datagrams(self) -> None:
+        if not self.settings.datagrams:
             return
+        names = self.supervisor.datagram_names()
+        self._check_mirror(names)  # also those that only the store knew
+        controls = self._control_paths(names)
+        events = EventSocket(self._events_path(), self.supervisor.bus.publish)
         self._open(events)
         self._down.append(("event socket", _closing(events.close)))
         for name, path in controls.items():
@@ -272,6 +304,11 @@ class Daemon:
         )  # fmt: skip
         self.server = await serve_unix(app, self.settings.path("control_socket"))
         self._down.append(("http", self.server.stop))
+
+
+def _lacking(error: SettingsError) -> None:
+    tell = _log.warning if error.code == NO_MACHINES else _log.error
+    tell("folder left out", why=error.message)
 
 
 def _shared(machine: str, one: Path, other: Path, named: Named) -> SettingsError:

@@ -37,8 +37,16 @@ def status_from_word(word: str) -> JobStatus:
         raise RequestError(f"cannot use job status '{word}': known are {known}") from error
 
 
+DATA_LIMIT = 262_144
+"""Bytes of a job's data as JSON (see `codec.size`). The context of the machine that claims the job holds them twice, as
+`current_job.data` and at its top, so they take half of what a context may be and leave the rest to the machine."""
+
+
 class NewJob(NamedTuple):
-    """A job to add. Without `job_id` the store makes one. Priority 1 is the most urgent; 5 is the default."""
+    """A job to add; its data are DATA_LIMIT bytes at most.
+
+    Without `job_id` the store makes one. Priority 1 is the most urgent; 5 is the default.
+    """
 
     job_type: str
     job_id: str = ""

@@ -48,8 +48,9 @@ class MachineView(NamedTuple):
     """A machine as shown to people and programs. Times are seconds since the epoch.
 
     `status` is running, paused, stopped, failed or finished. `waiting_for` says in words what the running
-    sequence waits for; `action` is the type of the working action now running, if any. `pending` counts the events
-    that wait in memory alone; those in the store are known to the store (`pending_counts`).
+    sequence waits for, or a machine that ended; `action` is the type of the working action now running, if any.
+    `pending` counts the events that wait in memory alone; those in the store are known to the store
+    (`pending_counts`).
     """
 
     name: str

@@ -17,6 +17,7 @@ from smd.statechart.event import HIGH, Event, Outcome
 from smd.statechart.expression import ExpressionError
 from smd.statechart.model import Action, Statechart
 from smd.statechart.scope import Lookup, lookup_in
+from smd.statechart.selection import event_of_fault
 from smd.statechart.sequence import action_of, key_of
 from smd.statechart.snapshot import Sequence, Snapshot
 from smd.store.base import (
@@ -46,10 +47,11 @@ _LOOKS = (FindMachine, FindPending, JobStates, PendingJobs)
 _LEASES = frozenset({ClaimJob, SettleJob})
 
 
-def lookup_for(snapshot: Snapshot, record: Sequence, now: float) -> Lookup:
+def lookup_for(chart: Statechart, snapshot: Snapshot, record: Sequence, now: float) -> Lookup:
     """What the templates of a sequence's action see."""
     return lookup_in(
-        snapshot.context, record.event, machine=snapshot.machine, state=record.state, now=now, life=snapshot.life
+        snapshot.context, record.event, machine=snapshot.machine, state=record.state, now=now, life=snapshot.life,
+        document=chart.source,
     )  # fmt: skip
 
 
@@ -61,7 +63,7 @@ def call_for(
     Raises:
         ActionError: a parameter cannot be rendered.
     """
-    look = lookup_for(snapshot, record, now)
+    look = lookup_for(chart, snapshot, record, now)
     params = action.params.value if action.params.constant else action.params.render(look)
     key = key_of(snapshot, record)
     return Call(
@@ -70,17 +72,21 @@ def call_for(
         params=params if isinstance(params, dict) else {}, context=snapshot.context, event=record.event, lookup=look,
         held=snapshot.held, now=now, work_folder=machine.work_folder, log=machine.log,
         output=partial(machine.output, key), region=chart.states[record.state].region, flat=chart.flat,
+        fault=partial(event_of_fault, chart, chart.states[record.state], action), chart=chart,
     )  # fmt: skip
 
 
-def refused(snapshot: Snapshot, record: Sequence, action: Action, error: SmdError, log: Log) -> Outcome:
+def refused(
+    chart: Statechart, snapshot: Snapshot, record: Sequence, action: Action, error: SmdError, log: Log
+) -> Outcome:
     """The outcome of an action that could not even be called; `log` gets its error whole if that is long."""
+    if isinstance(error, ActionError | ExpressionError):
+        event = event_of_fault(chart, chart.states[record.state], action)
+    else:
+        event = action.events.get("error", "error")
     words = kept(f"{action.type}: {error.message}", log)
     patch = (("set", ("last_error",), words), ("set", ("last_error_action",), action.type))
-    return Outcome(
-        key_of(snapshot, record), record.attempt, False, action.events.get("error", "error"), patch,
-        error=brief(error.message),
-    )  # fmt: skip
+    return Outcome(key_of(snapshot, record), record.attempt, False, event, patch, error=brief(error.message))
 
 
 def ask(turn: Turn, record: Sequence) -> Recipe:
@@ -111,7 +117,7 @@ def ask(turn: Turn, record: Sequence) -> Recipe:
     except StoreError:
         raise
     except (ActionError, ExpressionError, SmdError) as error:
-        return refused(snapshot, record, action, error, turn.machine.log)
+        return refused(chart, snapshot, record, action, error, turn.machine.log)
 
 
 def _operate(turn: Turn, operation: Any) -> Recipe:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 from typing import TYPE_CHECKING, Any
 
 from smd import codec
 from smd.errors import ActionError, RequestError
-from smd.jobs import Job
+from smd.jobs import Job, JobStatus
 from smd.runtime.units import ask_one
 from smd.statechart.event import Event
 from smd.store.base import AddJob, SettleJob
@@ -60,11 +61,14 @@ class Bridge:
             if asyncio.get_running_loop() is self._supervisor.loop:
                 coroutine.close()
                 raise ActionError("cannot ask the daemon from its own event loop: it would wait for itself")
-        return asyncio.run_coroutine_threadsafe(coroutine, self._supervisor.loop).result()
+        fresh = contextvars.Context()  # what the loop does for an action is not done by the action
+        return fresh.run(asyncio.run_coroutine_threadsafe, coroutine, self._supervisor.loop).result()
 
     async def _call(self, operation: Any) -> Any:
         answer = await self._supervisor.store.submit(ask_one(operation))
         job = answer[0] if isinstance(operation, AddJob) else answer
         if isinstance(operation, AddJob | SettleJob) and isinstance(job, Job):
             self._supervisor.jobs_changed([(job.status, job)])
+            if isinstance(operation, SettleJob) and job.status == JobStatus.AVAILABLE:
+                self._supervisor.job_freed(job)
         return answer

@@ -15,8 +15,9 @@ from smd.statechart.event import Event, Hold
 from smd.statechart.expression import ExpressionError
 from smd.statechart.interpreter import initial, macrostep, resettle
 from smd.statechart.model import State, Statechart
+from smd.statechart.run import Measure
 from smd.statechart.scope import Moment
-from smd.statechart.sequence import NOT_STARTED
+from smd.statechart.sequence import NOT_STARTED, leading_event
 from smd.statechart.snapshot import READY, Sequence, Snapshot, Timer
 from smd.statechart.step import Step
 
@@ -24,6 +25,10 @@ PREFIX = "smd."
 """Event types from outside never begin with it."""
 START, RESUME, STOP, PAUSE = "smd.start", "smd.resume", "smd.stop", "smd.pause"
 FAIL, RESET, RELOAD = "smd.fail", "smd.reset-failed", "smd.reload"
+REMOVE, DISCARD = "smd.remove", "smd.discard"
+"""The machine was removed, or its state given up because it could not be restored: what follows begins from nothing."""
+LET_GO = "smd.let-go"
+"""Jobs that the machine holds were ended otherwise: `held` are their ids and epochs."""
 
 OUTCOME = "smd.outcome"
 """Type of an action's answer that names no event."""
@@ -31,8 +36,13 @@ OUTCOME = "smd.outcome"
 
 _LEGAL = {
     START: {"stopped", "failed", "finished"}, RESUME: {"stopped", "failed", "paused", "running"},
-    STOP: {"running", "paused"}, PAUSE: {"running"}, FAIL: {"running", "paused"}, RESET: {"failed"},
+    STOP: {"running", "paused"}, PAUSE: {"running"}, FAIL: {"running", "paused"}, RESET: {"failed", "finished"},
 }  # fmt: skip
+
+STATUS_AFTER = {
+    START: "running", RESUME: "running", STOP: "stopped", PAUSE: "paused", FAIL: "failed", RESET: "stopped",
+}  # fmt: skip
+"""What a machine is after a control event; others leave that as it was."""
 
 
 def is_legal(event: Event, status: str) -> bool:
@@ -45,26 +55,29 @@ def is_control(event: Event) -> bool:
     return event.type.startswith(PREFIX) and event.outcome is None and not event.timer
 
 
-def advance(chart: Statechart, snapshot: Snapshot | None, event: Event, now: float) -> Step:
+def advance(chart: Statechart, snapshot: Snapshot | None, event: Event, now: float, measure: Measure = None) -> Step:
     """Consume one event of any kind.
 
     Args:
         snapshot: None before the first start.
+        measure: see `smd.statechart.run.Run`.
 
     Raises:
         MachineError: the chart does not settle.
     """
     if snapshot is not None and not is_control(event):
-        return macrostep(chart, snapshot, event, now)
+        return macrostep(chart, snapshot, event, now, measure)
     if event.type == START:
-        return _start(chart, snapshot, event, now)
+        return _start(chart, snapshot, event, now, measure)
     if snapshot is None:
         raise MachineError(f"cannot handle '{event.type}': the machine has never been started")
-    if event.type == STOP:
+    if event.type in {STOP, RESET}:
         return _control(snapshot._replace(version=snapshot.version + 1, held=()), _releases(snapshot))
     if event.type == RELOAD:
         adopted = adopt(chart, snapshot, now, event.payload.get("entered"))
-        return resettle(chart, adopted, event, now)._replace(disposition=CONTROL)
+        return resettle(chart, adopted, event, now, measure)._replace(disposition=CONTROL)
+    if event.type == LET_GO:
+        return _control(consumed(snapshot)._replace(held=_without(snapshot.held, event.payload["held"])))
     if event.type == RESUME and event.payload:
         return _control(
             _rearm(chart, snapshot, now, event.payload.get("down_since"))._replace(version=snapshot.version + 1)
@@ -113,13 +126,18 @@ def _control(snapshot: Snapshot, effects: tuple[Effect, ...] = ()) -> Step:
     return Step(snapshot, (), effects, CONTROL)
 
 
-def _start(chart: Statechart, snapshot: Snapshot | None, event: Event, now: float) -> Step:
+def _without(held: tuple[Hold, ...], gone: list[list[Any]]) -> tuple[Hold, ...]:
+    lost = {(job_id, epoch) for job_id, epoch in gone}
+    return tuple([h for h in held if (h.job_id, h.epoch) not in lost])
+
+
+def _start(chart: Statechart, snapshot: Snapshot | None, event: Event, now: float, measure: Measure) -> Step:
     payload: dict[str, Any] = event.payload
     version = snapshot.version if snapshot is not None else payload["version"]
     held = tuple(Hold(*hold) for hold in payload.get("held", ()))
     step = initial(
         chart, machine=payload["machine"], life=payload["life"], version=version, context=payload["context"], now=now,
-        held=held,
+        held=held, measure=measure,
     )  # fmt: skip
     lost = () if snapshot is None else _releases(snapshot)
     return step._replace(effects=(*lost, *step.effects), disposition=CONTROL)
@@ -206,13 +224,14 @@ def adopt(chart: Statechart, snapshot: Snapshot, now: float, entered: float | No
     entry = snapshot.entry
     sequences = [r for r in snapshot.sequences if r.state not in changed]
     timers = [t for t in snapshot.timers if t.state not in changed]
-    events = {r.state: r.event for r in snapshot.sequences}
     for name in changed:
         state = chart.states[name]
         entry += 1
-        timers.extend(_armed(state, entry, snapshot, now if entered is None else entered))
+        led = leading_event(snapshot, name)
+        armed = _armed(state, entry, snapshot, now if entered is None else entered)
+        timers.extend(t if state.sequence else t._replace(data=led) for t in armed)
         if state.sequence:
-            sequences.append(Sequence(name, entry, NOT_STARTED, 1, READY, events.get(name)))
+            sequences.append(Sequence(name, entry, NOT_STARTED, 1, READY, led))
     sequences.sort(key=lambda r: chart.states[r.state].order)
     history = {name: states for name, states in snapshot.history.items() if name in chart.states}
     return snapshot._replace(chart=chart.hash, configuration=configuration, entry=entry, sequences=tuple(sequences),

@@ -10,18 +10,23 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from smd import codec
-from smd.errors import BusyError, ChartError, ConflictError, NotFoundError, SmdError, StoreError
+from smd.errors import ChartError, ConflictError, NotFoundError, SmdError, StoreError
 from smd.runtime import control, mishaps, reports
+from smd.runtime.adopting import adopt
+from smd.runtime.beginning import given_up
 from smd.runtime.charts import check_name
+from smd.runtime.first_context import give_context
 from smd.runtime.inbox import LIMIT, Item, tell
+from smd.runtime.job_verbs import ended_of, let_go
 from smd.runtime.linked import Linked
 from smd.runtime.machine import Machine
+from smd.runtime.sizes import WAITING_LIMIT
 from smd.runtime.units import Once, ask_one
 from smd.statechart.event import HIGH, Event
 from smd.statechart.model import COMPOUND, State, Statechart
 from smd.statechart.snapshot import Snapshot
 from smd.statechart.snapshot_json import from_plain
-from smd.store.base import CreateMachine, FindMachine, MachineRow, PutChart, ReleaseJobs, RemoveMachine, UpdateMachine
+from smd.store.base import CreateMachine, Enqueue, FindMachine, MachineRow, PutChart, ReleaseJobs, RemoveMachine, Save
 
 if TYPE_CHECKING:
     from smd.runtime.supervisor import Supervisor
@@ -46,8 +51,10 @@ class Hosting:
 
     # --- in and out ---------------------------------------------------------------------------------------------
 
-    async def create(self, chart: Statechart, name: str | None, context: dict[str, Any], origin: str) -> Machine:
-        """Add a machine that has never run.
+    async def create(
+        self, chart: Statechart, name: str | None, context: dict[str, Any], origin: str, *, start: bool = False
+    ) -> Machine:
+        """Add a machine, and with `start` begin its life: it is not added without its start, whatever happens.
 
         Raises:
             ConflictError: the name is taken. ChartError: no name is given anywhere.
@@ -64,18 +71,24 @@ class Hosting:
             work_folder=str(supervisor.work_folder), since=supervisor.clock.now(),
         )  # fmt: skip
 
+        payload = {"context": codec.loads(row.initial_context), "chart": chart.hash}
+        first = Event(control.START, payload, source="supervisor", priority=HIGH, sent_at=row.since)
+
         def recipe() -> Any:
             yield PutChart(chart.hash, codec.dumps(chart.source))
-            existing = yield CreateMachine(row)
-            return existing
+            taken = (yield CreateMachine(row)) is not None
+            return taken, (yield Enqueue(name, first, row.since))[0] if start and not taken else 0
 
-        existing = await supervisor.store.submit(Once(recipe))
-        if existing is not None:
+        taken, seq = await supervisor.store.submit(Once(recipe))
+        if taken:
             raise ConflictError(
                 f"cannot add machine '{name}': the name is taken", code="machine_exists", hint=f"smctl remove {name}"
             )
         stored = await supervisor.store.machine(name)
-        return self._host(stored or row, chart, None)
+        machine = self._host(stored or row, chart, None)
+        if start:
+            await supervisor.answered(lambda reply: machine.deliver(seq, first, reply))
+        return machine
 
     async def remove(self, machine: Machine) -> None:
         """Forget a machine that does not run.
@@ -87,8 +100,10 @@ class Hosting:
 
         def recipe() -> Any:
             row = yield FindMachine(name)
-            if row is not None and row.status in {"running", "paused"}:
+            if row is not None and row.status in {"running", "paused"} and not machine.lost:
                 raise ConflictError(f"cannot remove '{name}': it was started meanwhile", code=f"is_{row.status}")
+            if row is not None:
+                yield Save(given_up(row, control.REMOVE, supervisor.clock.now()))
             yield RemoveMachine(name, supervisor.clock.now())
 
         removed: asyncio.Future[Any] = supervisor.loop.create_future()
@@ -127,49 +142,20 @@ class Hosting:
     ) -> Machine:
         """A machine named by a file: created and started, or found in the store and brought in line with the file.
 
-        A stopped machine stays stopped; a finished one begins a new life.
+        A stopped machine stays stopped; a finished one begins a new life. A context that is given is that of a new
+        life, now or later.
         """
         supervisor = self._supervisor
         machine = supervisor.machines.get(name or chart.machine)
         if machine is None:
-            machine = await self.create(chart, name, context or {}, origin)
-            await supervisor.start(machine.name)
-            return machine
+            return await self.create(chart, name, context or {}, origin, start=True)
         machine.origin = origin
-        await self._adopt(machine, chart, origin)
+        await adopt(supervisor, machine, chart, origin)
+        if context is not None:
+            await give_context(supervisor, machine, context)
         if machine.status == "finished":
             await supervisor.start(machine.name)
         return machine
-
-    async def _adopt(self, machine: Machine, chart: Statechart, origin: str) -> None:
-        if chart.hash == machine.chart.hash:
-            return
-
-        def recipe() -> Any:
-            yield PutChart(chart.hash, codec.dumps(chart.source))
-            yield UpdateMachine(machine.name, {"origin": origin})
-
-        await self._supervisor.store.submit(Once(recipe))
-        if machine.snapshot is None or machine.status == "finished":
-            machine.chart = chart
-        elif control.fits(chart, machine.snapshot):
-            payload: dict[str, Any] = {"chart": chart.hash}
-            if control.lacks_entry(chart, machine.snapshot):
-                payload["entered"] = await self._entered(machine)
-            await self._supervisor.control(machine.name, control.RELOAD, payload)
-        else:
-            label = machine.snapshot.configuration.label
-            _log.warning("kept the stored chart", machine=machine.name, states=label,
-                         why="the file has no such states; smctl restart begins anew with it")  # fmt: skip
-
-    async def _entered(self, machine: Machine) -> float | None:
-        """The last time at which the machine may have entered one of its states."""
-        store, name = self._supervisor.store, machine.name
-        rows = await store.events(name, changed=True, limit=1)
-        rows += await store.events(name, types=(control.START,), pending=False, limit=1)
-        reloads = await store.events(name, types=(control.RELOAD,), pending=False, limit=-1)
-        rows += [row for row in reloads if row.to_state]
-        return max((row.now for row in rows if row.now is not None), default=None)
 
     # --- recovery -----------------------------------------------------------------------------------------------
 
@@ -188,18 +174,23 @@ class Hosting:
                 broken.add(row.name)
                 _log.error("cannot restore machine", machine=row.name, why=error.message)
                 empty = Statechart(State("", COMPOUND), hash=row.chart, machine=row.name)
-                self._host(row._replace(status="failed", error=error.message, health="Critical"), empty, None)
+                failed = row._replace(status="failed", error=error.message, health="Critical")
+                self._host(failed, empty, None).lost = error.message
         held = {h.job_id: h.epoch for m in supervisor.machines.values() if m.snapshot for h in m.snapshot.held}
         waiting = [name for name in await supervisor.store.pending_counts() if name in supervisor.machines]
         for name in waiting:
             held.update(await self._handed(name))
         await supervisor.store.submit(ask_one(ReleaseJobs(held, supervisor.clock.now())))
+        ended = await ended_of(supervisor.store, held)
+        reports.daemon_begins(supervisor)
         for name in waiting:
-            self.load_pending(supervisor.machines[name])
+            if name not in broken:
+                self.load_pending(supervisor.machines[name])
         for machine in list(supervisor.machines.values()):
             if not await self._rearm(machine):
                 machine.align(resumed=True)
             machine.wake = machine.watches()
+            let_go(machine, ended)
             machine.go_on()
             supervisor.restarts.ended(machine)
             if machine.name not in broken:
@@ -263,15 +254,19 @@ class Hosting:
 
     async def _load(self, machine: Machine) -> None:
         version, machine.missed = machine.version, False
+        partly = machine.status == "running" and machine.snapshot is not None and machine.snapshot.deferred
+        limit = WAITING_LIMIT if partly and not machine.full() else LIMIT
         try:
-            rows = await self._supervisor.store.pending(machine.name, LIMIT)
+            rows = await self._supervisor.store.pending(machine.name, limit)
         except StoreError as error:
             machine.loading = False
             mishaps.hold(machine, error)
             return
         machine.loading = False
         stale = machine.version != version or machine.submitted
-        machine.inbox.overflow = len(rows) >= LIMIT or machine.missed or stale
+        machine.inbox.overflow = len(rows) >= limit or machine.missed or stale
+        machine.missed = machine.missed or stale
+        machine.loaded = frozenset(seq for seq, _ in rows) if machine.inbox.overflow and not stale else frozenset()
         if not stale:
             here = machine.inbox.seqs()
             for seq, event in rows:
@@ -288,6 +283,7 @@ class Hosting:
             self._pauses.pop(machine.name, None)
         for row, chart in result.children:
             child = supervisor.machines.get(row.name) or self._host(row, chart, None)
+            child.next_chart, child.lost = None, ""
             child.chart, child.parent, child.linked, child.origin = chart, row.parent, row.linked, row.origin
             self._linked.note(row)
         for name, seq, event in result.delivered:
@@ -299,24 +295,12 @@ class Hosting:
         if result.enqueued or result.delivered:
             supervisor.queue.events_waiting()
         if result.status == "running" and old_status != "running":
-            machine.inbox.overflow = True
+            machine.inbox.overflow = machine.missed = True
+            supervisor.restarts.cancel(machine.name)
         if result.status != old_status and result.status not in {"running", "paused"}:
             self._linked.follow(machine)
             supervisor.restarts.ended(machine)
         reports.report(supervisor, machine, result, old_status)  # last, for a log may be unwritable
-
-    def begin(self, machine: Machine) -> None:
-        """Begin a new life without waiting for it."""
-        if machine.status in {"failed", "finished"}:
-            self.spawn(self._begin(machine))
-
-    async def _begin(self, machine: Machine) -> None:
-        try:
-            await self._supervisor.fresh(machine)
-        except (StoreError, BusyError):
-            self.later(SELDOM, lambda: self.begin(machine))
-        except (ConflictError, NotFoundError) as error:
-            _log.info("not begun anew", machine=machine.name, why=error.message)
 
     def gone(self, machine: Machine) -> None:
         """The machine's row is no longer there: forget it, and tell those whose events or questions wait."""

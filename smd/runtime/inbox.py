@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 import structlog
 
-from smd.runtime.control import is_control
-from smd.statechart.event import HIGH, LOW, NORMAL, Event
+from smd.runtime.control import OUTCOME, is_control
+from smd.statechart.event import HIGH, LOW, NORMAL, Event, Outcome
 
 _log = structlog.get_logger("smd.machine")
 
@@ -31,7 +31,7 @@ Posting = tuple[str, Event, Reply]
 class Item(NamedTuple):
     """An event in the inbox. `seq` is set if it is a pending row of the store; `client` marks a sender's own id.
 
-    `weight` is how many events it counts for.
+    `weight` is how many events it counts for; `measured`: see `smd.runtime.measured`.
     """
 
     event: Event
@@ -39,6 +39,12 @@ class Item(NamedTuple):
     reply: Reply | None = None
     client: bool = False
     weight: int = 1
+    measured: bool = False
+
+
+def outcome_item(outcome: Outcome) -> Item:
+    """An action's answer as an event."""
+    return Item(Event(outcome.event or OUTCOME, {}, source="action", outcome=outcome))
 
 
 def is_newcomer(item: Item) -> bool:

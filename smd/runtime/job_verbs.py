@@ -3,17 +3,35 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from smd.errors import ConflictError, NotFoundError
-from smd.jobs import Job, NewJob
+from smd.jobs import Job, JobStatus, NewJob
+from smd.jobs.job import ENDED
+from smd.runtime import control
 from smd.runtime.bus import Bus
 from smd.runtime.clock import Clock
 from smd.runtime.machine import Machine
 from smd.runtime.queue import Queue
 from smd.runtime.units import Once, ask_one
-from smd.store.base import AddJob, SettleJob, Store
+from smd.statechart.event import HIGH, Event
+from smd.store.base import AddJob, JobStates, SettleJob, Store
+
+
+def let_go(machine: Machine | None, jobs: Collection[str]) -> None:
+    """Have a machine drop these jobs, those that it holds of them."""
+    if machine is None or machine.snapshot is None or not machine.snapshot.held:
+        return
+    lost = [[hold.job_id, hold.epoch] for hold in machine.snapshot.held if not hold.auto and hold.job_id in jobs]
+    if lost:
+        machine.post(Event(control.LET_GO, {"held": lost}, source="supervisor", priority=HIGH))
+
+
+async def ended_of(store: Store, jobs: Collection[str]) -> set[str]:
+    """Those of these jobs that nobody holds any more."""
+    states = await store.submit(ask_one(JobStates(tuple(jobs)))) if jobs else {}
+    return {job_id for job_id in jobs if states.get(job_id) != JobStatus.RUNNING}
 
 
 class JobVerbs(ABC):
@@ -33,7 +51,7 @@ class JobVerbs(ABC):
         """Add jobs, all or none.
 
         Raises:
-            ConflictError: an id is taken.
+            ConflictError: an id is taken. TooLargeError: data that no machine could claim.
         """
         now = self.clock.now()
 
@@ -69,11 +87,26 @@ class JobVerbs(ABC):
         return job  # type: ignore[no-any-return]
 
     def jobs_changed(self, jobs: list[tuple[str, Job]]) -> None:
-        """Wake who waits, tell who watches."""
+        """Wake who waits, tell who watches, and the machine that holds a job which was ended otherwise.
+
+        Otherwise than by its own record, that is: by an operator, by another machine, by the models of Python actions.
+        What a machine holds is part of its snapshot and only its own records change that; so it is sent the control
+        event `smd.let-go`, whose row is what a replay takes the hold away by. A job taken by `check_database_queue` is
+        let go by the machine's next claim anyway. Nothing is lost with the event if the daemon ends before: the next
+        one looks at all holds when it starts.
+        """
         self.queue.changed(jobs)
+        for status, job in jobs:
+            if job.epoch and job.holder is not None and status in ENDED:
+                let_go(self.machines.get(job.holder), (job.job_id,))
         if self.bus.wants("job"):
             for status, job in jobs:
                 self.notice("job", job.holder or "", {"job_id": job.job_id, "job_type": job.job_type, "status": status})
+
+    def job_freed(self, job: Job) -> None:
+        """A job that some machine holds was given back, though not by that machine: it lets go of it."""
+        for machine in self.machines.values():
+            let_go(machine, (job.job_id,))
 
     def takes_job(self, job_type: str, machine_type: str | None) -> bool:
         """Does any hosted machine's chart take such a job?"""

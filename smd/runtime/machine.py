@@ -20,6 +20,7 @@ from smd.runtime import control, mishaps
 from smd.runtime.answers import Answer
 from smd.runtime.inbox import LIMIT, Inbox, Item, Reply, tell
 from smd.runtime.result import Result
+from smd.runtime.sizes import WAITING_LIMIT, room_to_wait
 from smd.runtime.turn import Turn
 from smd.statechart.event import Event
 from smd.statechart.model import Statechart
@@ -42,22 +43,27 @@ class Machine:
         running: working actions whose outcome has not been consumed, by (key, attempt).
         wake: something that a waiting action watches may have changed.
         woken: jobs for which it was woken.
-        queue_mark: the queue's change counter when the store was last asked.
+        queue_mark: the queue's change counter when the store was last asked; -1 if it must look again.
         behind: newcomers that wait until rows of the store have been read, so as not to overtake them.
-        missed: a row was delivered while rows were being read.
+        missed: rows of the store may wait that nobody has looked at, one of them urgent perhaps.
+        loaded: numbers of the rows read last, if others wait behind them: what else comes in is younger than those.
         firing: ids of timers whose event was posted and is not consumed yet.
         troubles: times in a row that its row was not where it was thought.
+        next_chart: what a new life begins with, if that is not the chart of this one.
+        lost: why it could not be restored from the store, if so.
     """
 
     __slots__ = ("behind", "chart", "ending", "error", "firing", "health", "inbox", "last_event", "life", "linked",
-                 "loading", "missed", "name", "origin", "parent", "parked", "queue_mark", "restarts", "running",
-                 "settled_waiters", "since", "snapshot", "status", "submitted", "supervisor", "troubles", "turn",
-                 "version", "wake", "woken", "work_folder")  # fmt: skip
+                 "loaded", "loading", "lost", "measured", "missed", "name", "next_chart", "origin", "parent",
+                 "parked", "queue_mark", "restarts", "running", "settled_waiters", "since", "snapshot", "status",
+                 "submitted", "supervisor", "troubles", "turn", "version", "wake", "woken", "work_folder")  # fmt: skip
 
     def __init__(self, supervisor: Supervisor, row: MachineRow, chart: Statechart, snapshot: Snapshot | None) -> None:
         self.supervisor = supervisor
         self.name = row.name
         self.chart = chart
+        self.next_chart: Statechart | None = None
+        self.lost = ""
         self.snapshot = snapshot
         self.status = row.status
         self.life = row.life
@@ -84,6 +90,8 @@ class Machine:
         self.troubles = 0
         self.behind: list[Item] = []
         self.missed = False
+        self.loaded: frozenset[int] = frozenset()
+        self.measured: tuple[tuple[Event, ...], bool] = ((), False)
         self.firing: frozenset[str] = frozenset()
         self.turn: Turn | None = None
 
@@ -130,17 +138,24 @@ class Machine:
         return limit - self.inbox.weight - behind
 
     def held_back(self) -> bool:
-        """Rows of the store must be read before newcomers come in."""
-        return self.loading or (self.inbox.overflow and self.status == "running")
+        """Rows of the store must be read before newcomers come in; while they have no room these pass them by."""
+        return self.loading or (self.inbox.overflow and self.status == "running" and not self.full())
 
-    def deliver(self, seq: int, event: Event) -> None:
-        """A pending row of the store is for this machine."""
+    def full(self) -> bool:
+        """So many events wait for its action that no rows of the store are read: not before half of them are gone."""
+        deferred = self.snapshot.deferred if self.snapshot is not None else ()
+        if self.measured[0] is not deferred:
+            self.measured = (deferred, room_to_wait(deferred) < WAITING_LIMIT // 2)
+        return self.measured[1]
+
+    def deliver(self, seq: int, event: Event, reply: Reply | None = None) -> None:
+        """A pending row of the store is for this machine; `reply` only where that does not run."""
         if self.status != "running":
-            self.inbox.put(Item(event, seq))  # a control event, for nothing else is delivered then
+            self.inbox.put(Item(event, seq, reply))  # a control event, for nothing else is delivered then
         elif self.loading:
             self.missed = True
-        elif self.inbox.overflow or len(self.inbox) >= LIMIT:
-            self.inbox.overflow = True
+        elif len(self.inbox) >= LIMIT or (self.inbox.overflow and not self.full()):
+            self.inbox.overflow = self.missed = True
         else:
             self.inbox.put(Item(event, seq))
         self.go_on()
@@ -177,12 +192,15 @@ class Machine:
         """The turn is durable: tell its senders, then bring everything in line with it."""
         result = turn.result
         before, old_status = self.snapshot, self.status
-        resumed = old_status != "running" or result.life != self.life or result.untimed
+        fresh = result.life != self.life
+        resumed = old_status != "running" or fresh or result.untimed
         self.troubles = 0
         self.snapshot, self.status, self.chart = result.snapshot, result.status, result.chart
         self.life, self.version, self.health, self.error = result.life, result.version, result.health, result.error
         if result.asked:
             self.queue_mark = turn.mark
+        if resumed and not fresh:  # a wake-up may have come to nothing before
+            self.queue_mark = -1
         if self.firing:  # a timer's successor may have its id
             self.firing -= {consumed.event.timer for consumed in result.consumed}
         if result.consumed:
@@ -191,6 +209,8 @@ class Machine:
                 before is None or before.configuration != result.snapshot.configuration
             ):
                 self.since = result.consumed[-1].now
+        if result.left:
+            self.inbox.overflow, self.loaded = True, frozenset()
         self.parked.extend(result.parked)
         if resumed or self.status != "running":
             self._sort_waiting(result, came_up=old_status != "running" and self.status == "running")
@@ -239,7 +259,7 @@ class Machine:
             self.inbox.put_all(behind)
         if len(self.inbox) or self.wake or self.asks():
             self.ready()
-        elif self.inbox.overflow and self.status == "running":
+        elif self.inbox.overflow and self.status == "running" and (self.missed or not self.full()):
             self.supervisor.hosting.load_pending(self)
         else:
             self.tell_settled()

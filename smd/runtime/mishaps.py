@@ -3,6 +3,7 @@
 - The store failed: everyone who waits hears so, the rest is kept, and the machine tries again by itself for as long
   as it takes. It is never failed for that.
 - The commit may have happened, or the row is not where it was thought: the row decides, and nothing is guessed.
+- The context became too large: it is repeated with each change measured, so that what is to blame is refused.
 - The unit must not stay as it was (`Again`), or broke on a bug: it is repeated event by event, until the one event
   that cannot be handled is alone; that one is recorded as what failed the machine. If even that cannot be stored,
   it is recorded without all that its sender chose but its type.
@@ -17,8 +18,10 @@ import structlog
 
 from smd import codec
 from smd.errors import MachineError, OutcomeUnknownError, SmdError, StoreError, brief, storable
+from smd.runtime.control import is_control
 from smd.runtime.inbox import Item, tell
-from smd.runtime.turn import Again, Turn
+from smd.runtime.result import Again
+from smd.runtime.turn import Turn
 from smd.statechart.event import Event
 from smd.statechart.model import Statechart
 from smd.statechart.snapshot import Snapshot
@@ -37,7 +40,10 @@ PATIENCE = 5
 def turn_failed(machine: Machine, turn: Turn, error: BaseException) -> None:
     """Decide what becomes of the events of a turn that failed."""
     if isinstance(error, Again):
-        _narrow(machine, turn, error.error)
+        if error.outgrown:
+            machine.submit(Turn(machine, turn.batch, wakes=turn.wakes, measured=True))
+        else:
+            _narrow(machine, turn, error.error)
         return
     if isinstance(error, StoreError) and not isinstance(error, OutcomeUnknownError):
         _hold(machine, turn, error)
@@ -68,9 +74,9 @@ def _hold(machine: Machine, turn: Turn, error: StoreError) -> None:
 def _refuse_waiting(machine: Machine, error: SmdError) -> None:
     waiting = machine.inbox.take(machine.inbox.weight)
     for item in (*waiting, *machine.behind):
-        if item.reply is not None:
-            tell(item, error)
-    machine.inbox.put_back([item for item in waiting if item.reply is None])
+        tell(item, error)
+    left = [item._replace(reply=None) for item in waiting if item.reply is None or item.seq is not None]
+    machine.inbox.put_back(left)
     machine.behind = [item for item in machine.behind if item.reply is None]
 
 
@@ -111,11 +117,12 @@ def _keep(machine: Machine, turn: Turn, error: SmdError) -> None:
     """Senders that wait hear of it; what has no sender to tell stays in the inbox (rows stay in the store)."""
     again = []
     for item in turn.batch:
-        if item.reply is not None:
-            tell(item, error)
-        elif item.seq is None:
+        tell(item, error)
+        if item.seq is None and item.reply is None:
             again.append(item)
-        else:
+        elif item.seq is not None and is_control(item.event):  # rows are not read for a machine that does not run
+            again.append(item._replace(reply=None))
+        elif item.seq is not None:
             machine.inbox.overflow = True
     machine.inbox.put_back(again)
     machine.wake = machine.wake or turn.wakes
@@ -164,7 +171,7 @@ async def _stored(machine: Machine) -> tuple[MachineRow | None, Statechart, Snap
 
 def _follow(machine: Machine, row: MachineRow, chart: Statechart, snapshot: Snapshot | None) -> None:
     """Go on from what the store has."""
-    machine.chart, machine.snapshot = chart, snapshot
+    machine.chart, machine.snapshot, machine.lost = chart, snapshot, ""
     machine.status, machine.life, machine.version = row.status, row.life, row.version
     machine.health, machine.error = row.health, row.error
     machine.inbox.drop_rows()

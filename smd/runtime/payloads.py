@@ -8,7 +8,10 @@ from typing import Any
 
 from smd.errors import RequestError
 from smd.statechart.cel_syntax import pattern
+from smd.statechart.effects import Send
+from smd.statechart.event import Event
 from smd.statechart.model import Statechart
+from smd.statechart.plan import COMMUNICATION
 
 Validators = dict[str, Any]
 
@@ -41,6 +44,29 @@ def check_payload(chart: Statechart, event_type: str, payload: Any, validators: 
             f"cannot take '{event_type}': {place}: {error.message[:300]}", code="invalid_payload",
             hint=f"the chart declares what '{event_type}' carries",
         )  # fmt: skip
+
+
+def misfit(chart: Statechart, event: Event, validators: dict[str, Validators]) -> RequestError | None:
+    """Why an event of another machine is not taken; None if it is. See `check_payload`."""
+    try:
+        check_payload(chart, event.type, event.payload, validators)
+    except RequestError as error:
+        return error
+    return None
+
+
+def unwanted(machine: str, life: int, version: int, event: Event, error: RequestError) -> list[Send]:
+    """What the machine that sent it hears of an event that was not taken, as of one that reached nobody.
+
+    Nothing of such words themselves: two machines that take none would tell each other for ever.
+
+    Args:
+        version: of the record that refuses it, which makes the id one of a kind.
+    """
+    if event.type == COMMUNICATION:
+        return []
+    told = {"target": machine, "type": event.type, "reason": error.message, "send_id": event.id}
+    return [Send((event.source,), COMMUNICATION, told, f"{machine}/{life}/{version}/refused")]
 
 
 def _validator(schema: Any) -> Any:

@@ -47,7 +47,7 @@ class Queue:
                 continue
             action = action_of(machine.chart, record)
             try:
-                params: Any = action.params.render(lookup_for(snapshot, record, 0.0))
+                params: Any = action.params.render(lookup_for(machine.chart, snapshot, record, 0.0))
             except SmdError:
                 params = {}
             if action.watch == "tracked":

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from smd.runtime import control
 from smd.runtime.charts import Charts
+from smd.runtime.sizes import outgrown
 from smd.statechart.effects import CONTROL, FAILED
 from smd.statechart.event import Event
 from smd.statechart.model import Statechart
@@ -38,12 +39,21 @@ def replay(
     chart, snapshot = base if base is not None else (None, None)
     for row in rows:
         event = event_of(row)
-        if row.disposition == FAILED or (control.is_control(event) and row.disposition != CONTROL):
+        if event.type in {control.REMOVE, control.DISCARD}:
+            chart = snapshot = None
+            continue
+        detail = row.detail or {}
+        if (
+            row.disposition == FAILED
+            or detail.get("refused")
+            or (control.is_control(event) and row.disposition != CONTROL)
+        ):
             left = control.failed if row.disposition == FAILED else control.consumed
             snapshot = left(snapshot) if snapshot is not None else None
             continue
         if event.type in {control.START, control.RELOAD}:
             chart = charts.known(event.payload["chart"])
         if chart is not None:
-            snapshot = control.advance(chart, snapshot, event, row.now or 0.0).snapshot
+            measure = outgrown if detail.get("measured") else None
+            snapshot = control.advance(chart, snapshot, event, row.now or 0.0, measure).snapshot
     return snapshot

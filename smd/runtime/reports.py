@@ -92,10 +92,30 @@ def _status(supervisor: Supervisor, machine: Machine, old_status: str) -> None:
         "status", machine.name, {"status": machine.status, "health": machine.health, "error": machine.error}
     )
     if machine.status == "running" and old_status != "paused":
-        data = {"config_type": machine.chart.machine, "current_state": _label(machine)}
-        supervisor.notice("machine_registered", machine.name, data)
+        _registered(supervisor, machine)
     elif machine.status in {"finished", "stopped", "failed"}:
         terminated(supervisor, machine)
+
+
+def daemon_begins(supervisor: Supervisor) -> None:
+    """The daemon started: tell of each machine that goes on."""
+    for machine in _alive(supervisor):
+        _registered(supervisor, machine)
+
+
+def daemon_ends(supervisor: Supervisor) -> None:
+    """The daemon stops, and with it each machine until the next start."""
+    for machine in _alive(supervisor):
+        supervisor.notice("machine_terminated", machine.name, {"config_type": machine.chart.machine})
+
+
+def _alive(supervisor: Supervisor) -> list[Machine]:
+    return [machine for machine in supervisor.machines.values() if machine.status in {"running", "paused"}]
+
+
+def _registered(supervisor: Supervisor, machine: Machine) -> None:
+    data = {"config_type": machine.chart.machine, "current_state": _label(machine)}
+    supervisor.notice("machine_registered", machine.name, data)
 
 
 def terminated(supervisor: Supervisor, machine: Machine) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from smd.errors import SmdError
+from smd.errors import MachineError, SmdError
 from smd.jobs import JobStatus
 from smd.runtime.answers import Answer
 from smd.runtime.inbox import Item
@@ -24,6 +24,18 @@ Row = tuple[Item, "Step | Answer | SmdError", tuple[str, ...]]
 """A consumed event: its item, what it did (or what its sender hears), the leaf states before it."""
 
 
+class Again(Exception):  # noqa: N818 - not an error of anybody: the unit is rolled back and run otherwise
+    """What this unit did in the store must not stay: run it event by event, or as the failure it ends in.
+
+    `outgrown`: the context became too large; run it with each change of the context measured.
+    """
+
+    def __init__(self, error: MachineError, *, outgrown: bool = False) -> None:
+        super().__init__(error.message)
+        self.error = error
+        self.outgrown = outgrown
+
+
 class Result:
     """What a turn leaves, to be acted on after the commit.
 
@@ -35,6 +47,7 @@ class Result:
         delivered: (machine, seq, event) of pending rows that were made for others.
         enqueued: some event was put by for later.
         asked: the store was changed on behalf of an action of this turn.
+        left: some event found no room to wait for an action: it was put by, or stays the row it is.
         cleared: pending rows that `clear_events` discarded.
         parked: outcomes of a paused machine, kept for its resumption.
         later: events that wait behind those put by in the store before the machine came up.
@@ -53,6 +66,7 @@ class Result:
         "health",
         "jobs",
         "later",
+        "left",
         "life",
         "parked",
         "rows",
@@ -86,6 +100,7 @@ class Result:
         self.delivered: list[tuple[str, int, Event]] = []
         self.parked: list[Item] = []
         self.later: list[Item] = []
+        self.left = False
         self.untimed = False
         self.enqueued = False
         self.traces: list[str] = []

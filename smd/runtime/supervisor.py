@@ -13,10 +13,10 @@ from typing import Any
 
 import structlog
 
-from smd import codec
-from smd.errors import ConflictError, NotFoundError, RequestError
+from smd.errors import ChartError, ConflictError, NotFoundError, RequestError, SmdError
 from smd.runtime import control
 from smd.runtime.answers import MachineView
+from smd.runtime.beginning import begin, not_restored
 from smd.runtime.bridge import Bridge
 from smd.runtime.bus import Bus
 from smd.runtime.charts import Charts
@@ -40,6 +40,9 @@ from smd.statechart.snapshot_json import to_plain
 from smd.store.base import Store
 
 _log = structlog.get_logger("smd.supervisor")
+
+TRIES = 100
+"""Times that a restart begins over because another verb came between."""
 
 
 class Supervisor(EventVerbs, JobVerbs):
@@ -131,7 +134,7 @@ class Supervisor(EventVerbs, JobVerbs):
         """Start a machine that is not running: a stopped or failed one goes on, a finished one begins a new life.
 
         Raises:
-            ConflictError: it is running or paused.
+            ConflictError: it is running or paused, or could not be restored.
         """
         machine = self.find(name)
         if machine.status in {"running", "paused"}:
@@ -139,33 +142,60 @@ class Supervisor(EventVerbs, JobVerbs):
             raise ConflictError(
                 f"cannot start '{name}': it is {machine.status}", code=f"already_{machine.status}", hint=hint
             )
+        if machine.lost:
+            raise not_restored("start", machine)
         if machine.snapshot is None or machine.snapshot.status == FINISHED:
             return await self.fresh(machine)
         return await self.control(name, control.RESUME)
 
     async def fresh(self, machine: Machine) -> MachineView:
-        """Begin a new life of a machine that does not run."""
-        row = await self.store.machine(machine.name)
-        context = codec.loads(row.initial_context) if row is not None else {}
-        return await self.control(machine.name, control.START, {"context": context, "chart": machine.chart.hash})
+        """Begin a new life of a machine that does not run.
+
+        Raises:
+            ConflictError: it runs, or its chart could not be restored.
+        """
+        await begin(self, machine)
+        return self.view(machine.name)
 
     async def stop(self, name: str) -> MachineView:
         """Stop a machine; its state is kept, its action and the action's processes end.
 
+        One that waits for its restart is stopped then, and does not restart.
+
         Raises:
             ConflictError: it is not running.
         """
+        if (restarting := self.find(name)).status in {"failed", "finished"} and self.restarts.cancel(name):
+            return await self._stay_down(restarting)
         machine = self._running(name, "stop", {"running", "paused"})
         view = await self.control(name, control.STOP)
         await self.working.gone(machine)
         return view
 
+    async def _stay_down(self, machine: Machine) -> MachineView:
+        try:
+            return await self.control(machine.name, control.RESET)
+        except SmdError:
+            self.restarts.ended(machine)
+            raise
+
     async def restart(self, name: str) -> MachineView:
-        """Begin a new life, whatever the machine did."""
-        machine = self.find(name)
-        if machine.status in {"running", "paused"}:
-            await self.stop(name)
-        return await self.fresh(machine)
+        """Begin a new life, whatever the machine did, and whatever verbs it is given meanwhile.
+
+        Raises:
+            ConflictError: its chart could not be restored, or other verbs came between again and again.
+        """
+        for _ in range(TRIES):
+            machine = self.find(name)
+            try:
+                if machine.status in {"running", "paused"}:
+                    await self.stop(name)
+                return await self.fresh(machine)
+            except ConflictError as error:
+                if error.code == "not_restored":
+                    raise
+                between = error
+        raise between
 
     async def pause(self, name: str, *, now: bool = False) -> MachineView:
         """Let the machine hold still; a running action ends and its outcome waits, or with `now` is cancelled.
@@ -190,12 +220,14 @@ class Supervisor(EventVerbs, JobVerbs):
         return await self.control(name, control.RESUME)
 
     async def reset_failed(self, name: str) -> MachineView:
-        """Turn a failed machine into a stopped one.
+        """Turn a failed machine into a stopped one; one that failed before it began begins at its next start.
 
         Raises:
-            ConflictError: it has not failed.
+            ConflictError: it has not failed, or could not be restored.
         """
-        self._running(name, "reset", {"failed"})
+        machine = self._running(name, "reset", {"failed"})
+        if machine.lost:
+            raise not_restored("reset", machine)
         self.restarts.forget(name)
         return await self.control(name, control.RESET)
 
@@ -221,9 +253,11 @@ class Supervisor(EventVerbs, JobVerbs):
         if path is not None:
             chart, origin = self.charts.load(self.charts.resolve(path, self.work_folder))
         else:
-            chart, origin = self.charts.parse(text or "", "request"), ""
-        machine = await self.hosting.create(chart, name, context or {}, origin)
-        return await self.start(machine.name) if start else self.view(machine.name)
+            chart, origin = self.charts.parse(text or "", "request", name or ""), ""
+        if not (name or chart.machine):
+            raise ChartError("cannot add a machine: it has no name", hint="write machine: NAME into it, or give --name")
+        machine = await self.hosting.create(chart, name, context or {}, origin, start=start)
+        return self.view(machine.name)
 
     async def remove(self, name: str) -> None:
         """Stop a machine and forget it; its journal stays.

@@ -11,15 +11,18 @@ from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any
 
 from smd import codec
-from smd.errors import ConflictError, MachineError, SmdError, brief
+from smd.errors import ConflictError, MachineError, brief
 from smd.runtime import control
 from smd.runtime.answers import Answer, lifecycle_of, nearest_events
 from smd.runtime.asking import ask
-from smd.runtime.inbox import Item, is_newcomer
+from smd.runtime.inbox import Item, is_newcomer, outcome_item
+from smd.runtime.measured import measured
+from smd.runtime.payloads import misfit, unwanted
+from smd.runtime.putting_by import crowded, duplicate, put_by
 from smd.runtime.reports import error_of
-from smd.runtime.result import Result, tell_parent
-from smd.runtime.sizes import excess
-from smd.statechart.effects import DUPLICATE, FAILED, IGNORED, QUEUED, Send, Settle, Warn
+from smd.runtime.result import Again, Result, tell_parent
+from smd.runtime.sizes import excess, outgrown
+from smd.statechart.effects import CONTROL, DEFERRED, FAILED, IGNORED, Send, Settle, Warn
 from smd.statechart.event import Event
 from smd.statechart.interpreter import macrostep
 from smd.statechart.model import Statechart
@@ -27,7 +30,7 @@ from smd.statechart.sequence import pending
 from smd.statechart.snapshot import ARMED, FINISHED, WAITING, Sequence
 from smd.statechart.snapshot_json import to_plain
 from smd.statechart.step import Step
-from smd.store.base import Consumed, Enqueue, Record, Save, Saved, Seen, SettleJob
+from smd.store.base import Consumed, Record, Save, Saved, Seen, SettleJob
 
 if TYPE_CHECKING:
     from smd.runtime.machine import Machine
@@ -40,33 +43,37 @@ FEWEST_ROUNDS = 16
 Recipe = Generator[Any, Any, Any]
 
 
-class Again(Exception):  # noqa: N818 - not an error of anybody: the unit is rolled back and run otherwise
-    """What this unit did in the store must not stay: run it event by event, or as the failure it ends in."""
-
-    def __init__(self, error: MachineError) -> None:
-        super().__init__(error.message)
-        self.error = error
-
-
 class Turn:
     """A unit of the store (`smd.store.base.Unit`).
 
     Args:
         batch: exactly these events instead of what waits.
         verdict: do not step, but record that the first of them failed the machine.
+        wakes: look again for what is waited for.
+        measured: see `smd.runtime.measured`.
+
+    Attributes:
+        late: rows of the store wait that are older than what came in, but for those that were `loaded`.
     """
 
-    __slots__ = ("batch", "given", "machine", "mark", "now", "result", "rounds", "verdict", "wakes")
+    __slots__ = ("batch", "given", "late", "loaded", "machine", "mark", "measured", "now", "result", "rounds",
+                 "verdict", "wakes")  # fmt: skip
 
-    def __init__(self, machine: Machine, batch: list[Item] | None = None, verdict: MachineError | None = None) -> None:
+    def __init__(
+        self, machine: Machine, batch: list[Item] | None = None, verdict: MachineError | None = None, *,
+        wakes: bool = False, measured: bool = False,
+    ) -> None:  # fmt: skip
         self.machine = machine
         self.batch = batch or []
         self.given = batch is not None
         self.verdict = verdict
-        self.wakes = False
+        self.wakes = wakes
+        self.measured = measured
         self.now = 0.0
         self.mark = 0
         self.rounds = ROUNDS
+        self.late = False
+        self.loaded: frozenset[int] = frozenset()
         self.result: Result
 
     def begin(self, room: int) -> int:
@@ -74,6 +81,7 @@ class Turn:
         machine = self.machine
         self.now = machine.supervisor.clock.now()
         self.mark = machine.supervisor.queue.changes
+        self.late, self.loaded = machine.inbox.overflow, machine.loaded
         if self.given:
             return max(1, len(self.batch))
         self.batch = machine.inbox.take(max(1, room))
@@ -111,7 +119,8 @@ class Turn:
                 result.untimed = True
                 continue
             if result.status == "running" and not item.client and not control.is_control(item.event):
-                self._step(item)
+                if not self._step(item):
+                    yield from put_by(self, item)
             else:
                 yield from self._consume(item, seen)
             if result.snapshot is not None and result.snapshot.sequences:
@@ -127,13 +136,14 @@ class Turn:
         result, event = self.result, item.event
         fresh = item.client and item.seq is None
         if fresh and event.id in seen:
-            result.told.append((item, self._duplicate(event, seen[event.id])))
+            result.told.append((item, duplicate(self.machine.name, event, seen[event.id])))
             return
         rows, told = len(result.consumed), len(result.told)
         if control.is_control(event):
             self._control(item)
         elif result.status == "running":
-            self._step(item)
+            if not self._step(item):
+                yield from put_by(self, item)
         elif event.timer:
             result.untimed = True
         elif event.outcome is not None:
@@ -142,18 +152,11 @@ class Turn:
         elif result.status == "finished":
             self._refuse(item)
         else:
-            yield from self._queue(item)
+            yield from put_by(self, item)
         if fresh and len(result.consumed) > rows:
             seen[event.id] = result.consumed[-1].answer
         elif fresh and len(result.told) > told and isinstance(answer := result.told[-1][1], Answer):
             seen[event.id] = answer.plain()
-
-    def _duplicate(self, event: Event, known: dict[str, Any] | None) -> Answer:
-        known = known or {}
-        return Answer(
-            self.machine.name, event.type, known.get("seq", 0), DUPLICATE, tuple(known.get("states", ())),
-            tuple(known.get("before", ())), f"the event was already {known.get('disposition', 'taken')}", "duplicate",
-        )  # fmt: skip
 
     def _refuse(self, item: Item) -> None:
         error = ConflictError(
@@ -172,33 +175,15 @@ class Turn:
         if self.result.snapshot is not None:
             self.result.snapshot = control.consumed(self.result.snapshot)
 
-    def _queue(self, item: Item) -> Recipe:
-        """Keep the event for later: the machine cannot take it now."""
-        result = self.result
-        if item.seq is not None:
-            return
-        try:
-            seq, known = yield Enqueue(self.machine.name, item.event, self.now, item.client)
-        except SmdError as error:
-            result.told.append((item, error))
-            return
-        if known is not None:
-            result.told.append((item, self._duplicate(item.event, known)))
-            return
-        states = result.snapshot.configuration.leaf_ids if result.snapshot else ()
-        word = {"paused": "it is consumed on resume"}.get(result.status, "it is consumed at start")
-        code = "paused" if result.status == "paused" else "not_running"
-        reason, kind = f"the machine is {result.status}; {word}", item.event.type
-        hint = ""
-        if not result.chart.mentions(kind):
-            hint = f"its chart knows no '{kind}', {nearest_events(result.chart, kind)}"
-        result.told.append((item, Answer(self.machine.name, kind, seq, QUEUED, states, states, reason, code, hint)))
-        result.enqueued = True
-
     def _control(self, item: Item) -> None:
         result, event = self.result, item.event
         if not control.is_legal(event, result.status):
             self._illegal(item)
+            return
+        if event.type == control.RESET and result.snapshot is None:  # it failed before it began: there is no step
+            result.status, result.error, result.health = "stopped", None, "Healthy"
+            self._record(item, CONTROL, "", "")
+            result.rows.append((item, Answer(self.machine.name, event.type, 0, CONTROL), ()))
             return
         chart = result.chart
         if event.type in {control.RELOAD, control.START}:
@@ -207,13 +192,15 @@ class Turn:
             own = {"life": result.life + 1, "version": result.version, "machine": self.machine.name}
             event = event._replace(payload={**event.payload, **own})
             item = item._replace(event=event)
+        if self.measured:
+            item = measured(self, item, chart, control.advance)
         step = self._advance(item, chart, control.advance)
         if step is None:
             return
         result.chart = chart
         if event.type == control.START:
             result.life += 1
-        result.status = _STATUS.get(event.type, result.status)
+        result.status = control.STATUS_AFTER.get(event.type, result.status)
         if event.type in {control.START, control.RESUME, control.RESET}:
             result.error, result.health = None, "Healthy"
         elif event.type == control.FAIL:
@@ -238,15 +225,39 @@ class Turn:
             self._record(item, IGNORED, self.result.label, "", detail={"code": error.code})
             self.result.rows.append((item, error, ()))
 
-    def _step(self, item: Item) -> None:
+    def _step(self, item: Item) -> bool:
+        """Consume the event; False, with nothing changed, if it would have to wait for an action and may not."""
+        if item.seq is not None and self._misfit(item):
+            return True
+        if self.measured:
+            item = measured(self, item, self.result.chart, macrostep)
         step = self._advance(item, self.result.chart, macrostep)
         if step is not None:
+            if step.disposition == DEFERRED and crowded(self, item):
+                return False
             self._take(item, step)
+        return True
+
+    def _misfit(self, item: Item) -> bool:
+        """An event of another machine whose payload is not what the chart declares is refused, as at the door."""
+        machine, result, event = self.machine, self.result, item.event
+        error = misfit(result.chart, event, machine.supervisor.validators)
+        if error is None:
+            return False
+        self._consumed()
+        states = result.snapshot.configuration.leaf_ids if result.snapshot else ()
+        answer = Answer(machine.name, event.type, 0, IGNORED, states, states, error.message, error.code, error.hint)
+        detail = {"code": error.code, "refused": True}
+        self._record(item, IGNORED, result.label, "", error=error.message, detail=detail, answer=answer)
+        result.rows.append((item, error, ()))
+        if event.source in machine.supervisor.machines:
+            result.sends.extend(unwanted(machine.name, result.life, result.version, event, error))
+        return True
 
     def _advance(self, item: Item, chart: Statechart, advance: Callable[..., Step]) -> Step | None:
         """Run pure code; whatever it raises fails this machine alone (P8)."""
         try:
-            step = advance(chart, self.result.snapshot, item.event, self.now)
+            step = advance(chart, self.result.snapshot, item.event, self.now, outgrown if item.measured else None)
         except MachineError as error:
             self._fail(item, error)
         except Exception as error:  # noqa: BLE001 - a bug must not take the daemon or other machines with it
@@ -322,8 +333,13 @@ class Turn:
     ) -> None:  # fmt: skip
         if code:
             detail = {**(detail or {}), "code": code}
-        plain = answer.plain() if item.client and answer is not None else None
+        if item.measured:
+            detail = {**(detail or {}), "measured": True}
         result = self.result
+        if item.client and answer is None:
+            states = result.snapshot.configuration.leaf_ids if result.snapshot else ()
+            answer = Answer(self.machine.name, item.event.type, 0, disposition, states, states, error or "")
+        plain = answer.plain() if item.client and answer is not None else None
         result.version += 1
         result.consumed.append(
             Consumed(item.event, item.seq, disposition, self.now, before, after, error, detail, item.client, plain)
@@ -339,7 +355,7 @@ class Turn:
                 break
             rounds -= 1
             outcome = yield from ask(self, record)
-            self._step(_outcome_item(outcome))
+            self._step(outcome_item(outcome))
         return rounds
 
     def _ask_again(self) -> Recipe:
@@ -351,7 +367,7 @@ class Turn:
             if record.phase in {WAITING, ARMED} and self._still(record):
                 outcome = yield from ask(self, record)
                 if not outcome.empty:
-                    self._step(_outcome_item(outcome))
+                    self._step(outcome_item(outcome))
 
     def _still(self, record: Sequence) -> bool:
         snapshot = self.result.snapshot
@@ -367,8 +383,8 @@ class Turn:
         data = None
         if result.snapshot is not None:
             data = codec.canonical(to_plain(result.snapshot))
-            if self.verdict is None and (error := excess(result.snapshot, data)) is not None:
-                raise Again(error)
+            if self.verdict is None and (error := excess(result.snapshot, data, measured=self.measured)) is not None:
+                raise Again(error, outgrown=error.code == "context_too_large" and not self.measured)
         for settle in result.settles:
             job = yield SettleJob(settle.job_id, settle.status, self.now, settle.epoch, error=settle.error)
             if job is not None:
@@ -382,13 +398,3 @@ class Turn:
         result.seqs = saved.seqs
         if saved.delivered:
             result.delivered.extend(saved.delivered)
-
-
-_STATUS = {
-    control.START: "running", control.RESUME: "running", control.STOP: "stopped", control.PAUSE: "paused",
-    control.FAIL: "failed", control.RESET: "stopped",
-}  # fmt: skip
-
-
-def _outcome_item(outcome: Any) -> Item:
-    return Item(Event(outcome.event or control.OUTCOME, {}, source="action", outcome=outcome))

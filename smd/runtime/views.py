@@ -59,8 +59,10 @@ def enabled_events(machine: Machine) -> tuple[str, ...]:
 
 
 def waiting_for(machine: Machine) -> str | None:
-    """What the first sequence that waits is waiting for, in words."""
-    snapshot = machine.snapshot
+    """What the first sequence that waits is waiting for, in words; or the machine, which ended, its restart."""
+    snapshot, supervisor = machine.snapshot, machine.supervisor
+    if (due := supervisor.restarts.due(machine.name)) is not None:
+        return f"its restart in {max(0.0, due - supervisor.clock.now()):.1f} s"
     if snapshot is None or machine.status != "running":
         return None
     return next((text for r in snapshot.sequences if (text := _waiting(machine, snapshot, r))), None)

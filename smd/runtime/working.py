@@ -74,7 +74,7 @@ class Working:
             try:
                 call = call_for(machine, machine.chart, snapshot, record, action, self._supervisor.clock.now())
             except SmdError as error:
-                self._answer(machine, refused(snapshot, record, action, error, machine.log))
+                self._answer(machine, refused(machine.chart, snapshot, record, action, error, machine.log))
                 continue
             machine.running[mark] = Running(self._start(machine, call), action.type, call.now)
 

@@ -249,7 +249,7 @@ class ReleaseJobs(NamedTuple):
 
 
 class AddJob(NamedTuple):
-    """Add a job. Answer: (Job, True), or (existing Job, False) when the id is taken."""
+    """Add a job (TooLargeError: see DATA_LIMIT). Answer: (Job, True), or (existing Job, False) when the id is taken."""
 
     job: NewJob
     now: float
@@ -277,7 +277,7 @@ class FindPending(NamedTuple):
 
 
 class ClearPending(NamedTuple):
-    """Consume pending rows of these types as `cleared`, without a step. Answer: list of their seqs.
+    """Consume pending rows of these types as `cleared` (a repeat hears so), without a step. Answer: list of their seqs.
 
     Rows get no `consumed_no`: the machine never saw them. `keep` are rows the asking unit consumes itself.
     """

@@ -8,7 +8,7 @@ from smd.jobs import Job, JobStatus
 from smd.store.base import AddJob, ClaimJob, JobStates, PendingJobs, ReleaseJobs, SettleJob
 from smd.store.leasing import choice
 from smd.store.rows import encoded, job_row
-from smd.store.rules import RELEASED, check_status, new_job_id
+from smd.store.rules import RELEASED, check_status, job_data, new_job_id
 from smd.store.sql import SQL, padded, with_list
 from smd.store.transaction import Transaction
 
@@ -23,7 +23,7 @@ def add_job(transaction: Transaction, operation: AddJob) -> tuple[Job, bool]:
     """See base.AddJob."""
     new = operation.job
     job_id = new.job_id or new_job_id()
-    columns = (job_id, new.job_type, new.machine_type, new.source_job_id, encoded(new.data), new.priority,
+    columns = (job_id, new.job_type, new.machine_type, new.source_job_id, job_data(new.data), new.priority,
                operation.now, encoded(new.metadata))  # fmt: skip
     if added := transaction.execute(SQL["add_job"], columns).fetchall():
         job = job_row(added[0])

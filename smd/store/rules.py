@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 from uuid import uuid4
 
-from smd.errors import BusyError, ConflictError, NotFoundError, RequestError, StoreError
+from smd import codec
+from smd.errors import BusyError, ConflictError, NotFoundError, RequestError, StoreError, TooLargeError
 from smd.jobs import JobStatus
+from smd.jobs.job import DATA_LIMIT
 from smd.statechart.effects import Send
 from smd.statechart.event import Event
 from smd.store.base import Consumed, MachineRow, Record, StaleVersion, UpdateMachine
@@ -128,6 +130,21 @@ def check_status(status: str) -> None:
     if status not in _SETTLED:
         known = ", ".join([*ENDS, JobStatus.AVAILABLE])
         raise RequestError(f"cannot settle a job as '{status}': it ends as one of {known}")
+
+
+def job_data(data: Any) -> str | None:
+    """A new job's data as they are kept.
+
+    Raises:
+        TooLargeError: no machine could claim them. RequestError: no column can hold them.
+    """
+    text = encoded(data)
+    if text is not None and len(text) * 4 > DATA_LIMIT and codec.size(text.encode()) > DATA_LIMIT:
+        raise TooLargeError(
+            f"cannot add a job: its data are over {DATA_LIMIT} bytes",
+            hint="keep large data in a file and send its name",
+        )
+    return text
 
 
 def new_job_id() -> str:

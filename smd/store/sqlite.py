@@ -27,7 +27,7 @@ from smd.store.reading import Columns, Reading, Values
 from smd.store.rows import unstorable
 from smd.store.rules import PENDING_LIMIT
 from smd.store.trouble import Trouble, in_words
-from smd.store.writing import Log, Writing
+from smd.store.writing import Log, Place, Writing
 
 T = TypeVar("T")
 _OLDEST = (3, 37)
@@ -118,6 +118,7 @@ class SqliteStore(Reading):
         self._writer: _Thread | None = None
         self._reader: _Thread | None = None
         self._writing: Writing | None = None
+        self._place: Place
 
     # --- life ---------------------------------------------------------------------------------------------------
 
@@ -203,9 +204,10 @@ class SqliteStore(Reading):
             (page_size,) = database.execute("PRAGMA page_size").fetchone()
             # The log file exists from the first transaction on.
             database.executescript("BEGIN IMMEDIATE; UPDATE meta SET value = value WHERE name = 'version'; COMMIT;")
+            self._place = Place(self._path.absolute())
             log = Log(Path(f"{self._path.resolve()}-wal"), page_size)
             self._writing = Writing(
-                database, self._path, log,
+                database, self._path, log, self._place,
                 lambda error: loop.call_soon_threadsafe(self._noticed, error), self._pending_limit,
             )  # fmt: skip
         except BaseException:
@@ -242,9 +244,11 @@ class SqliteStore(Reading):
     # --- writing and reading --------------------------------------------------------------------------------------
 
     def note_up(self, now: float) -> None:
-        """See base.Store.note_up."""
+        """See base.Store.note_up. It is also when the file is looked after, which nothing else tells of."""
         self._lock.note(now)
         self.up_until = now
+        if self._writer is not None and self._writing is not None and self._place.lost() is not None:
+            self._writer.hand(self._writing.look)
 
     def run(self, unit: Unit, ended: Ended) -> None:
         """See base.Store.run."""

@@ -19,6 +19,7 @@ from smd.store.rules import (
     check_status,
     complete_answer,
     going_on,
+    job_data,
     last_taken,
     new_job_id,
     no_machine,
@@ -178,6 +179,10 @@ class TableOperations:
     def _clear(self, rows: Sequence[JournalRow], now: float) -> None:
         for row in rows:
             self._tables.settle_row(row._replace(disposition=CLEARED, now=now))
+            key = (row.machine, row.id)
+            known = decoded(self._tables.dedup.get(key)) if row.id else None
+            if isinstance(known, dict) and known.get("seq") == row.seq:
+                self._tables.put(self._tables.dedup, key, encoded({**known, "disposition": CLEARED}))
 
     def put_chart(self, operation: base.PutChart) -> None:
         """See base.PutChart."""
@@ -233,7 +238,7 @@ class TableOperations:
         job_id = new.job_id or new_job_id()
         row = Job(
             number=0, job_id=job_id, job_type=new.job_type, machine_type=new.machine_type,
-            source_job_id=new.source_job_id, data=encoded(new.data), result=None, priority=new.priority,
+            source_job_id=new.source_job_id, data=job_data(new.data), result=None, priority=new.priority,
             status=JobStatus.AVAILABLE.value, created_at=operation.now, started_at=None, completed_at=None, error=None,
             metadata=encoded(new.metadata), holder=None, epoch=0, attempt=0,
         )  # fmt: skip

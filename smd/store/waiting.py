@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from smd.statechart.event import Event
@@ -74,11 +75,15 @@ def clear_pending(transaction: Transaction, operation: ClearPending) -> list[int
     sql = with_list(SQL["clear_types"], len(types))
     kept = encoded(list(operation.keep))
     transaction.flush()
-    seqs = sorted(
-        seq for (seq,) in transaction.execute(sql, (operation.now, operation.machine, *types, kept)).fetchall()
-    )
-    transaction.wait(operation.machine, -len(seqs))
-    return seqs
+    cleared = transaction.execute(sql, (operation.now, operation.machine, *types, kept)).fetchall()
+    _cleared(transaction, operation.machine, cleared, operation.now)
+    return sorted(seq for seq, _ in cleared)
+
+
+def _cleared(transaction: Transaction, machine: str, rows: Sequence[tuple[int, str]], now: float) -> None:
+    """So many rows wait no more, and who sends one of them again hears why."""
+    transaction.wait(machine, -len(rows))
+    transaction.executemany(SQL["remember_cleared"], [(now, machine, id_, seq) for seq, id_ in rows if id_])
 
 
 def put_chart(transaction: Transaction, operation: PutChart) -> None:
@@ -121,6 +126,5 @@ def remove_machine(transaction: Transaction, operation: RemoveMachine) -> None:
     transaction.execute(SQL["remember_removed"], (name,))
     if transaction.execute(SQL["remove_machine"], (name,)).rowcount == 0:
         raise no_machine("remove", name)
-    cleared = transaction.execute(SQL["clear_all"], (operation.now, name)).rowcount
-    transaction.wait(name, -cleared)
+    _cleared(transaction, name, transaction.execute(SQL["clear_all"], (operation.now, name)).fetchall(), operation.now)
     release_held(transaction, name, operation.now)

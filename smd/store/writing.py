@@ -60,22 +60,56 @@ class Log:
         os.close(self._descriptor)
 
 
+class Place:
+    """Whether the store's file is still the one at its path: one that was deleted or moved can be written for ever.
+
+    Args:
+        path: where the file is that was just opened.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: tuple[int, int] | None = None
+        self._file = self._found()
+
+    def lost(self) -> StoreError | None:
+        """Why what is written would not be found again, or None."""
+        if self._found() == self._file:
+            return None
+        return StoreError(
+            f"cannot write {self._path}: its file was deleted, moved or replaced while it was in use",
+            hint="put it back, and work goes on by itself; or start smd anew",
+        )
+
+    def _found(self) -> tuple[int, int] | None:
+        try:
+            status = self._path.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError:  # it cannot be looked at, which does not say that it is gone
+            return self._file
+        return status.st_dev, status.st_ino
+
+
 class Writing:
     """Runs units.
 
     Args:
         path: for messages.
         log: says when a checkpoint is due.
+        place: says whether the file is still at its path.
         noticed: told, in this thread, why nothing can be written, and None once `probe` finds that it can be again.
     """
 
     def __init__(
-        self, database: sqlite3.Connection, path: Path, log: Log, noticed: Callable[[StoreError | None], object],
-        pending_limit: int = PENDING_LIMIT,
+        self, database: sqlite3.Connection, path: Path, log: Log, place: Place,
+        noticed: Callable[[StoreError | None], object], pending_limit: int = PENDING_LIMIT,
     ) -> None:  # fmt: skip
         self._database = database
         self._path = path
         self._log = log
+        self._place = place
+        self._lost: StoreError | None = None
         self._checkpoint_at = CHECKPOINT_FRAMES
         self._groups = self._looked_at = 0
         self._transaction = Transaction(database, pending_limit)
@@ -89,6 +123,8 @@ class Writing:
 
     def run(self, units: Sequence[Unit]) -> list[Done]:
         """One transaction for all; where a unit fails, one for each."""
+        if self._lost is not None:
+            return [Done(error=self._lost)] * len(units)
         if len(units) > 1:
             ends = self._attempt(units)
             if ends is not None:
@@ -174,15 +210,27 @@ class Writing:
         """The failure in words; what is the disk's is noted."""
         told = in_words("write", self._path, error)
         if of_the_disk(error):
-            self._calm = False
-            if told.message != self._trouble:
-                self._trouble = told.message
-                self._noticed(told)
+            self._turned(told)
         return told
+
+    def _turned(self, told: StoreError) -> None:
+        self._calm = False
+        if told.message != self._trouble:
+            self._trouble = told.message
+            self._noticed(told)
+
+    def look(self) -> None:
+        """Refuse everything from now on if the file is no longer at its path, and until it is there again."""
+        self._lost = self._place.lost()
+        if self._lost is not None:
+            self._turned(self._lost)
 
     def probe(self) -> None:
         """Write a little. Trouble is over once that works and nothing has failed since the last probe."""
         calm, self._calm = self._calm, True
+        self.look()
+        if self._lost is not None:
+            return
         try:
             for statement in _PROBE:
                 self._database.execute(statement)

@@ -123,9 +123,8 @@ states:
 
 
 def test_what_waits_beside_the_context_has_a_limit_of_its_own(shared: Daemon) -> None:
-    """The machine fails only when the events it puts by are several times what a context may be."""
+    """One large event may be put by in the snapshot; those behind it stay in the store, and the machine goes on."""
     name = shared.add(CROWD.format(name=f"crowd-{uuid4().hex[:8]}"))
     told = [shared.send(name, "work", {"text": "x" * SIZE})["disposition"] for _ in range(5)]
-    assert told == ["deferred"] * 4 + ["failed"]
-    error = shared.get(path("machines", name))["error"]
-    assert "over 4194304 bytes, most of it events that wait" in error
+    assert told == ["deferred"] + ["queued"] * 4
+    assert shared.get(path("machines", name))["status"] == "running"

@@ -278,3 +278,33 @@ async def test_an_event_that_fails_on_a_finished_machine_is_not_told_as_the_mach
         assert host.supervisor.view("c").status == "finished"
         told = [(line["event"], line["event_type"]) for line in lines if line["log_level"] == "error"]
         assert told == [("event failed", "late")]
+
+
+LEVELS = """
+machine: m
+states:
+  a:
+    on:
+      note: {actions: [{type: log, message: hello, level: '{payload.level}'}]}
+      error.execution: {to: b, actions: [{type: set_context, key: why, value: '{payload.message}'}]}
+  b: {}
+"""
+
+
+@pytest.mark.parametrize(("level", "line"), [("Error", "error"), ("warn", "warning"), ("success", "info")])
+async def test_a_level_that_a_template_gives_is_that_of_the_line(tmp_path: Path, level: str, line: str) -> None:
+    async with hosting(tmp_path / "s.db") as host:
+        await host.add(LEVELS)
+        await host.send("m", "note", {"level": level})
+        (written_,) = [text for text in host.supervisor.log_tail("m", 10) if "hello" in text]
+        assert (line in written_, host.states("m")) == (True, ["a"])
+
+
+@pytest.mark.parametrize("payload", [{"level": "loud"}, {"level": 5}, {}])
+async def test_a_level_that_is_none_fails_the_log_action(tmp_path: Path, payload: Any) -> None:
+    async with hosting(tmp_path / "s.db") as host:
+        await host.add(LEVELS)
+        await host.send("m", "note", payload)
+        assert host.states("m") == ["b"]
+        assert "cannot log at level" in host.context("m")["why"]
+        assert not any("hello" in text for text in host.supervisor.log_tail("m", 10))

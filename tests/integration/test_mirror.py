@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -16,6 +14,7 @@ from smd.errors import SettingsError
 from smd.http.datagram import EventSocket
 from smd.http.mirror import EventMirror, check_mirror, identity
 from smd.runtime.bus import Bus
+from tests.integration.running import Listener
 from tests.integration.test_datagram import send
 
 # --- events for everybody --
@@ -46,19 +45,6 @@ async def test_an_emitter_cannot_tell_what_only_the_daemon_tells(tmp_path: Path)
         assert (await heard.get()).kind == "x"
     events.close()
     assert events.junk == 2
-
-
-class Listener:
-    """A program that listens for events."""
-
-    def __init__(self, path: Path) -> None:
-        path.unlink(missing_ok=True)
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self.sock.bind(os.fspath(path))
-        self.sock.setblocking(False)
-
-    async def read(self) -> Any:
-        return codec.loads(await asyncio.get_running_loop().sock_recv(self.sock, 65536))
 
 
 async def counted(mirror: EventMirror, number: int) -> None:

@@ -286,7 +286,7 @@ async def test_a_machine_that_never_settles_fails_alone() -> None:
         assert (await host.supervisor.start("bad")).status == "running"
 
 
-async def test_a_context_over_one_mebibyte_fails_the_machine_at_the_guilty_event() -> None:
+async def test_a_context_over_one_mebibyte_fails_the_guilty_action_alone() -> None:
     async with hosting() as host:
         await host.add(
             "machine: m\nstates: {a: {on: {keep: {actions: [{type: set_context, key: '{payload.k}', value: '{payload.v}'}]}}}}"
@@ -296,9 +296,11 @@ async def test_a_context_over_one_mebibyte_fails_the_machine_at_the_guilty_event
             host.send("m", "keep", {"k": "b", "v": "x" * 1_100_000}),
             host.send("m", "keep", {"k": "c", "v": "y"}),
         )
-        assert [a.disposition for a in answers] == ["taken", "failed", "queued"]
-        assert answers[1].code == "context_too_large"
-        assert host.context("m") == {"a": "x"}
+        assert [a.disposition for a in answers] == ["taken", "taken", "taken"]
+        assert host.context("m") == {"a": "x", "c": "y"}
+        errors = [row.error for row in await host.store.journal("m")]
+        assert [error is None for error in errors] == [True, True, False, True]
+        assert "set_context: the context would be over 1048576 bytes" in str(errors[2])
 
 
 async def test_ten_thousand_events_leave_ten_thousand_rows_and_the_right_count() -> None:

@@ -16,13 +16,14 @@ WHERE seq = ? AND machine = ? AND consumed_no IS NULL AND disposition = 'queued'
 
 -- clear_all: Nobody will consume the waiting rows of a machine any more.
 UPDATE journal SET disposition = 'cleared', now = ?
-WHERE machine = ? AND consumed_no IS NULL AND disposition = 'queued';
+WHERE machine = ? AND consumed_no IS NULL AND disposition = 'queued'
+RETURNING seq, id;
 
 -- clear_types: Nobody will consume the waiting rows of some types any more.
 UPDATE journal SET disposition = 'cleared', now = ?
 WHERE machine = ? AND consumed_no IS NULL AND disposition = 'queued' AND type IN (/*list*/)
   AND seq NOT IN (SELECT value FROM json_each(?))
-RETURNING seq;
+RETURNING seq, id;
 
 -- oldest_waiting: The row of some types that has waited longest.
 SELECT /*@event_columns*/ FROM journal
@@ -69,3 +70,7 @@ INSERT INTO dedup (machine, client_id, answer, at) VALUES (?, ?, ?, ?);
 -- remember_again: Remember the final answer to an event that was queued before.
 INSERT INTO dedup (machine, client_id, answer, at) VALUES (?, ?, ?, ?)
 ON CONFLICT (machine, client_id) DO UPDATE SET answer = excluded.answer, at = excluded.at;
+
+-- remember_cleared: Remember that an event was cleared that was queued before.
+UPDATE dedup SET answer = json_set(answer, '$.disposition', 'cleared'), at = ?
+WHERE machine = ? AND client_id = ? AND json_extract(answer, '$.seq') = ?;
