@@ -93,8 +93,7 @@ def compile_shell(
     A variable that the text sets to a placeholder's value may stand where any text may. As a program, in code and
     as a name it is refused like the placeholder, and also where bash, which may be /bin/sh, evaluates variables
     (`$(( ))`, `[[ -eq ]]`, subscripts), unless a command printed the value: `n=$(wc -l < {file})` is taken for a
-    number. What `read` reads is followed (here-strings, heredocs, pipes, `stdin`); files and calls of functions are
-    not.
+    number. What `read` reads is followed (here-strings, heredocs, pipes, `stdin`); files and functions are not.
 
     Args:
         text: the command as its author wrote it, with `{name}` placeholders.

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -46,6 +48,11 @@ def powerless(folder: Path, *words: str | Path) -> Spoken:
     )
 
 
+def at_once(ask: Callable[[Any], Spoken], commands: list[Any]) -> list[Spoken]:
+    with ThreadPoolExecutor() as asking:
+        return list(asking.map(ask, commands))
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [
@@ -58,10 +65,11 @@ def powerless(folder: Path, *words: str | Path) -> Spoken:
     ],
 )
 def test_what_cannot_be_read_is_told_by_all_in_the_same_way(closed: Path, words: list[str], told: str) -> None:
-    for command, code in ((SMCTL, 4), (SMD, 8)):
-        for verb in ("validate",) if command == SMCTL else ("check", "run"):
-            answer = powerless(closed, command, verb, *words)
-            assert (answer.code, told in answer.err, "Traceback" in answer.err) == (code, True, False), answer
+    asked = [(SMCTL, "validate"), (SMD, "check"), (SMD, "run")]
+    answers = at_once(lambda command: powerless(closed, *command, *words), asked)
+    assert [answer.code for answer in answers] == [4, 8, 8]
+    for answer in answers:
+        assert (told in answer.err, "Traceback" in answer.err) == (True, False), answer
 
 
 def test_a_folder_in_a_folder_that_cannot_be_read_is_told(closed: Path) -> None:
@@ -98,9 +106,10 @@ def test_no_command_begins_to_read_what_is_no_file_or_huge(folder: Path, name: s
     (folder / "big.yaml").touch()
     os.truncate(folder / "big.yaml", 1 << 40)
     told = {"pipe": "it is a pipe, not a file", "/dev/zero": "it is a device"}.get(name, "bytes, more than 4194304")
-    for command, verb in ((smctl, "validate"), (smd, "check"), (smd, "run")):
-        answer = command(verb, name, cwd=folder)
-        assert answer.code == (4 if verb == "validate" and name != "big.yaml" else 8), answer
+    asked = [(smctl, "validate"), (smd, "check"), (smd, "run")]
+    answers = at_once(lambda command: command[0](command[1], name, cwd=folder), asked)
+    assert [answer.code for answer in answers] == [8 if name == "big.yaml" else 4, 8, 8]
+    for answer in answers:
         assert told in answer.out + answer.err
 
 

@@ -177,7 +177,7 @@ async def compare(batches: list[list[Callable[[], Recipe]]]) -> None:
     assert memory == sqlite
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(groups)
 def test_same_answers(batches: list[list[Callable[[], Recipe]]]) -> None:
     """Any units, in any groups, end alike in memory and in SQLite."""
@@ -206,7 +206,7 @@ on_jobs: st.SearchStrategy[Operation] = st.one_of(
 )  # fmt: skip
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.lists(st.lists(on_jobs, min_size=4, max_size=30), min_size=1, max_size=3), max_size=4))
 def test_the_same_job_comes_next(batches: list[list[list[Operation]]]) -> None:
     """Of many jobs of several types, for several machine types or any, both stores choose alike."""

@@ -202,7 +202,7 @@ def fired(draw: Any, snapshot: Snapshot) -> Event:
     return Event(timer.event if timer.kind == "after" else f"smd.{timer.kind}", {}, source="timer", timer=timer.id)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(working_charts(), st.data())
 def test_answers_take_the_same_course(plain: dict[str, Any], data: st.DataObject) -> None:
     chart = chart_of(json.dumps(plain))

@@ -17,7 +17,7 @@ from smd.errors import ActionError, ChartError
 from smd.shell import compile_shell
 
 FEW = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.filter_too_much], database=None)
-MANY = settings(FEW, max_examples=400)
+MANY = settings(FEW, max_examples=250)
 
 HOSTILE = [
     "$(touch canary)", "`touch canary`", "; touch canary;", "\ntouch canary\n", "| touch canary",
