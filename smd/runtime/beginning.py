@@ -13,7 +13,7 @@ from smd import codec
 from smd.errors import ConflictError, NotFoundError, SmdError, StoreError
 from smd.runtime import control
 from smd.runtime.inbox import Reply
-from smd.runtime.units import Once
+from smd.runtime.units import Once, ask_one
 from smd.statechart.effects import CONTROL
 from smd.statechart.event import HIGH, Event
 from smd.statechart.model import Statechart
@@ -37,8 +37,8 @@ async def begin(supervisor: Supervisor, machine: Machine, wanted: Callable[[], b
     chart = _chart(supervisor, machine)
     row = await supervisor.store.machine(name)
     context = codec.loads(row.initial_context) if row is not None else {}
-    if machine.lost:
-        await supervisor.settled(name, None)
+    while machine.lost and machine.submitted:
+        await supervisor.store.submit(ask_one(FindMachine(name)))  # comes after the turn that is under way
     if wanted is not None and not wanted():
         return
     payload = {"context": context, "chart": chart.hash}

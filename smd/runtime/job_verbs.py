@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from smd.errors import ConflictError, NotFoundError
@@ -19,19 +20,23 @@ from smd.statechart.event import HIGH, Event
 from smd.store.base import AddJob, JobStates, SettleJob, Store
 
 
-def let_go(machine: Machine | None, jobs: Collection[str]) -> None:
-    """Have a machine drop these jobs, those that it holds of them."""
+def let_go(machine: Machine | None, jobs: Mapping[str, float]) -> None:
+    """Have a machine drop what it holds of these jobs, by leases up to the given epoch."""
     if machine is None or machine.snapshot is None or not machine.snapshot.held:
         return
-    lost = [[hold.job_id, hold.epoch] for hold in machine.snapshot.held if not hold.auto and hold.job_id in jobs]
+    lost = [
+        [hold.job_id, hold.epoch]
+        for hold in machine.snapshot.held
+        if not hold.auto and hold.epoch <= jobs.get(hold.job_id, -1)
+    ]
     if lost:
         machine.post(Event(control.LET_GO, {"held": lost}, source="supervisor", priority=HIGH))
 
 
-async def ended_of(store: Store, jobs: Collection[str]) -> set[str]:
-    """Those of these jobs that nobody holds any more."""
+async def ended_of(store: Store, jobs: Collection[str]) -> dict[str, float]:
+    """Those of these jobs that nobody holds any more, whatever their epoch."""
     states = await store.submit(ask_one(JobStates(tuple(jobs)))) if jobs else {}
-    return {job_id for job_id in jobs if states.get(job_id) != JobStatus.RUNNING}
+    return {job_id: math.inf for job_id in jobs if states.get(job_id) != JobStatus.RUNNING}
 
 
 class JobVerbs(ABC):
@@ -98,7 +103,7 @@ class JobVerbs(ABC):
         self.queue.changed(jobs)
         for status, job in jobs:
             if job.epoch and job.holder is not None and status in ENDED:
-                let_go(self.machines.get(job.holder), (job.job_id,))
+                let_go(self.machines.get(job.holder), {job.job_id: job.epoch})
         if self.bus.wants("job"):
             for status, job in jobs:
                 self.notice("job", job.holder or "", {"job_id": job.job_id, "job_type": job.job_type, "status": status})
@@ -106,7 +111,7 @@ class JobVerbs(ABC):
     def job_freed(self, job: Job) -> None:
         """A job that some machine holds was given back, though not by that machine: it lets go of it."""
         for machine in self.machines.values():
-            let_go(machine, (job.job_id,))
+            let_go(machine, {job.job_id: job.epoch})
 
     def takes_job(self, job_type: str, machine_type: str | None) -> bool:
         """Does any hosted machine's chart take such a job?"""

@@ -192,6 +192,7 @@ class Machine:
         """The turn is durable: tell its senders, then bring everything in line with it."""
         result = turn.result
         before, old_status = self.snapshot, self.status
+        crowded = self.inbox.overflow and self.full()
         fresh = result.life != self.life
         resumed = old_status != "running" or fresh or result.untimed
         self.troubles = 0
@@ -214,6 +215,8 @@ class Machine:
         self.parked.extend(result.parked)
         if resumed or self.status != "running":
             self._sort_waiting(result, came_up=old_status != "running" and self.status == "running")
+        elif result.later or (crowded and not self.full()):
+            self.behind = [*result.later, *self.inbox.take_newcomers(), *self.behind]
         watched = self.supervisor.queue.places(self) if turn.wakes else None
         try:
             self._reply(turn, result)
@@ -254,6 +257,8 @@ class Machine:
 
     def go_on(self) -> None:
         """Take the next turn if there is anything for it to do; newcomers come in once no row is ahead of them."""
+        if self.supervisor.closing:
+            self.refuse()
         if self.behind and not self.held_back():
             behind, self.behind = self.behind, []
             self.inbox.put_all(behind)
@@ -263,6 +268,10 @@ class Machine:
             self.supervisor.hosting.load_pending(self)
         else:
             self.tell_settled()
+
+    def refuse(self) -> None:
+        """There is no next turn: tell those who wait for it. Rows stay where they are."""
+        mishaps.refuse_waiting(self, BusyError("cannot go on: the daemon is stopping", hint="send it again"))
 
     def asks(self) -> bool:
         """A store action is open that a turn has not come to."""

@@ -62,7 +62,7 @@ def turn_failed(machine: Machine, turn: Turn, error: BaseException) -> None:
 def hold(machine: Machine, error: StoreError) -> None:
     """Tell every sender that waits at the machine, and let it try again: what has no sender to tell stays."""
     told = machine.supervisor.store.trouble.error or StoreError(error.message, hint=error.hint)
-    _refuse_waiting(machine, told)
+    refuse_waiting(machine, told)
     machine.supervisor.hosting.again(machine, error)
 
 
@@ -71,7 +71,8 @@ def _hold(machine: Machine, turn: Turn, error: StoreError) -> None:
     hold(machine, error)
 
 
-def _refuse_waiting(machine: Machine, error: SmdError) -> None:
+def refuse_waiting(machine: Machine, error: SmdError) -> None:
+    """Tell every sender that waits at the machine; what is a row, or has no sender, stays."""
     waiting = machine.inbox.take(machine.inbox.weight)
     for item in (*waiting, *machine.behind):
         tell(item, error)
@@ -103,7 +104,7 @@ def _record_plainly(machine: Machine, turn: Turn, verdict: MachineError, error: 
     for item in batch:  # an event that nobody waits for goes: it would keep all others from their turn
         tell(item, error)
         machine.inbox.overflow = machine.inbox.overflow or item.seq is not None
-    _refuse_waiting(machine, error)
+    refuse_waiting(machine, error)
     machine.status, machine.error = "failed", error.message
 
 

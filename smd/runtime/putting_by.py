@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from smd.errors import SmdError
 from smd.runtime.answers import Answer, nearest_events
 from smd.runtime.inbox import Item
-from smd.runtime.sizes import room_to_wait
+from smd.runtime.sizes import WAITING_LIMIT, room_to_wait
 from smd.statechart.effects import DUPLICATE, QUEUED
 from smd.statechart.event import Event
 from smd.store.base import Enqueue
@@ -47,6 +47,16 @@ def crowded(turn: Turn, item: Item) -> bool:
     if result.left or (turn.late and item.seq not in turn.loaded):
         return True
     return room_to_wait(result.snapshot.deferred) == 0
+
+
+def must_wait(turn: Turn, *, was_up: bool) -> bool:
+    """Must a newcomer wait for rows of the store? They come first once the machine runs, and once it has room again."""
+    result = turn.result
+    if result.later:
+        return True
+    if not was_up:
+        return result.status == "running"
+    return result.snapshot is None or room_to_wait(result.snapshot.deferred) >= WAITING_LIMIT // 2
 
 
 def put_by(turn: Turn, item: Item) -> Recipe:

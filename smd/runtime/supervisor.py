@@ -341,6 +341,8 @@ class Supervisor(EventVerbs, JobVerbs):
         self.uptime.end()
         for machine in self.machines.values():
             self.working.cancel_all(machine)
+            if not machine.submitted:  # else once its turn has ended
+                machine.refuse()
         await self.working.close()
         await self.hosting.close()
         await asyncio.gather(*(self.working.gone(m) for m in self.machines.values() if m.ending))

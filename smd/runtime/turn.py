@@ -18,7 +18,7 @@ from smd.runtime.asking import ask
 from smd.runtime.inbox import Item, is_newcomer, outcome_item
 from smd.runtime.measured import measured
 from smd.runtime.payloads import misfit, unwanted
-from smd.runtime.putting_by import crowded, duplicate, put_by
+from smd.runtime.putting_by import crowded, duplicate, must_wait, put_by
 from smd.runtime.reports import error_of
 from smd.runtime.result import Again, Result, tell_parent
 from smd.runtime.sizes import excess, outgrown
@@ -112,7 +112,7 @@ class Turn:
         for item in self.batch:
             if item.seq is not None and item.seq in result.cleared:
                 continue
-            if not was_up and (result.later or result.status == "running") and is_newcomer(item):
+            if (not was_up or self.late or result.left) and is_newcomer(item) and must_wait(self, was_up=was_up):
                 result.later.append(item)
                 continue
             if result.life != life and item.event.timer:

@@ -240,3 +240,28 @@ async def test_the_bus_tells_of_a_deferred_event_that_nothing_takes() -> None:
                 pass
         told = "deferred event 'e' is ignored: 'd' has no transition for 'e'"
         assert (notice.data["code"], notice.data["message"], host.states("m")) == ("dropped", told, ["d"])
+
+
+ENDING = """
+machine: m
+initial: w
+context: {seen: []}
+states:
+  w:
+    busy: queue
+    on: {e: w, done: z}
+    actions: [{type: sleep, duration: 10, success: done}]
+  z: {on: {e: {actions: [{type: add_to_list, list_key: seen, value: "{payload.i}"}]}}}
+"""
+
+
+@STORES
+async def test_what_comes_as_the_action_ends_stays_behind_what_was_put_by(tmp_path: Path, kind: str) -> None:
+    """The end of the action is not committed yet, so the snapshot is still full."""
+    async with hosting(store_at(kind, tmp_path)) as host:
+        await host.add(ENDING)
+        assert "queued" in dispositions(await flood(host, range(COUNT)))
+        host.advance(10)
+        assert (await host.send("m", "e", {"i": COUNT})).disposition in {"taken", "queued"}
+        await host.quiet()
+        assert host.context("m")["seen"] == list(range(COUNT + 1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,14 @@ initial: waiting
 states:
   waiting: {actions: [{type: CLAIM, job_type: t, success: job}], on: {job: at_work}}
   at_work: {on: {next: waiting}}
+"""
+CLAIMS = """
+machine: NAME
+initial: idle
+states:
+  idle: {on: {go: claiming}}
+  claiming: {actions: [{type: claim_job, job_type: t, success: job}], on: {job: at_work}}
+  at_work: {}
 """
 OTHER = """
 machine: other
@@ -176,3 +185,22 @@ async def ended(host: Host, number: int, status: str) -> None:
     with host.supervisor.bus.subscribe() as notices:
         while (await host.store.job_counts()).get("t", {}).get(status, 0) < number:
             await notices.get()
+
+
+async def test_who_has_claimed_a_job_anew_keeps_it_when_its_release_is_told(store: Path | None) -> None:
+    """The release and the next claim are one group, so both are durable when the first is told of."""
+    async with hosting(store) as host:
+        for name in ("holder", "next"):
+            await host.add(CLAIMS.replace("NAME", name))
+        await host.supervisor.add_jobs([NewJob("t", "j")])
+        await host.send("holder", "go")
+        await host.quiet()
+        released = SettleJob("j", JobStatus.AVAILABLE, host.clock.now(), 1)
+        release = asyncio.ensure_future(host.supervisor.bridge._call(released))
+        await asyncio.sleep(0)
+        await host.send("next", "go")
+        await release
+        await host.quiet()
+        job = await host.store.job("j")
+        assert (job.holder, job.epoch) == ("next", 2)  # type: ignore[union-attr]
+        assert (held(host, "holder"), held(host, "next")) == ([], ["j"])

@@ -256,3 +256,16 @@ async def test_a_restart_does_what_it_says_whatever_verbs_come_between(tmp_path:
             told = [end for end, give in zip(ends, given, strict=True) if give == verbs.restart]
             assert [end for end in told if isinstance(end, BaseException)] == []
             assert verbs.machines["m"].life >= life + 3
+
+
+async def test_two_restarts_at_once_of_what_could_not_be_restored_are_both_answered(tmp_path: Path) -> None:
+    """However long its new action lasts."""
+    text = "machine: m\nstates: {a: {actions: [{type: sleep, duration: 3600}]}}"
+    async with hosting(tmp_path / "s.db") as host:
+        await host.add(text)
+    damaged = """CAST(replace(CAST(snapshot AS TEXT), '["a"]', '["zz"]') AS BLOB)"""
+    change(tmp_path / "s.db", f"UPDATE machines SET snapshot = {damaged}")
+    async with hosting(tmp_path / "s.db", verify=False) as host:
+        assert host.supervisor.machines["m"].lost
+        await asyncio.wait_for(asyncio.gather(*(host.supervisor.restart("m") for _ in range(2))), 30)
+        assert host.supervisor.view("m").status == "running"

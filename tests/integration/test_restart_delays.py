@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from smd.errors import ConflictError, StoreError
+from smd.errors import BusyError, ConflictError, StoreError
 from smd.jobs import NewJob
+from smd.runtime import control
 from smd.runtime.clock import Handle, ManualClock
+from smd.statechart.event import HIGH, Event
 from tests.hosting import Host, hosting
 
 pytestmark = pytest.mark.asyncio
@@ -137,3 +140,17 @@ async def test_a_failed_machine_that_is_reset_gives_its_jobs_back_as_one_that_is
         job = await host.store.job("J")
         assert job is not None
         assert (job.status, job.attempt) == ("available", 0)
+
+
+async def test_a_start_that_waits_behind_a_turn_does_not_keep_the_daemon_from_stopping(tmp_path: Path) -> None:
+    async with hosting(tmp_path / "s.db", verify=False) as host:
+        await host.add(ALWAYS)
+        await host.send("m", "x")
+        turn = host.post("y")
+        told: list[object] = []
+        start = Event(control.START, {"context": {}, "chart": ""}, source="supervisor", priority=HIGH)
+        host.supervisor.machines["m"].post(start, told.append)
+        await asyncio.wait_for(host.supervisor.close(), 30)
+        await asyncio.wait({asyncio.ensure_future(turn)})
+        assert [str(answer) for answer in told] == ["cannot go on: the daemon is stopping"]
+        assert isinstance(told[0], BusyError)
