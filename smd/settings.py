@@ -18,6 +18,8 @@ from smd.yaml_source import MAX_BYTES, Source, scan_yaml
 SOCKET_PATH_LIMIT = 107
 """Bytes of a Unix socket's path on Linux."""
 
+_LINKS = re.compile(r"SMD_(\w+_)?(SERVICE_(HOST|PORT)(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_\w+)?)?|NAME|ENV_\w+)")
+"""What container programs set in each container beside one that is called smd."""
 _OTHERS = frozenset(("SMD_HOST", "SMD_ACTION", "SMD_MACHINE", "SMD_STATE", "SMD_KEY"))
 """Variables of smd that are no settings: smctl's, and those that an action's commands are given."""
 
@@ -113,7 +115,7 @@ def _from_file(file: Path) -> _Layer:
 def _from_environment(environ: Mapping[str, str]) -> Iterator[_Layer]:
     known = {f"SMD_{name.upper()}": name for name in Settings.model_fields}
     for variable, text in environ.items():
-        if not variable.startswith("SMD_") or variable in _OTHERS or not text:
+        if not variable.startswith("SMD_") or variable in _OTHERS or _LINKS.fullmatch(variable) or not text:
             continue
         if variable not in known:
             hint = did_you_mean(variable, known, 0.75) or f"known are {', '.join(known)}"

@@ -51,6 +51,10 @@ class Acting:
         """
         self._thread.starts_process(fork=fork)
 
+    def over(self) -> bool:
+        """The action has come to its own end; threads that it began may go on."""
+        return self._thread.over()
+
     def log(self, level: str, message: str) -> None:
         """A line of the machine's log. Waits while much is unwritten."""
         self._say(storable(str(level)), storable(str(message)), printed=False)

@@ -7,6 +7,7 @@ the kernel's list of the thread's children, as long as the thread does nothing e
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import time
 from pathlib import Path
@@ -70,8 +71,11 @@ class Offspring:
         return frozenset() if self.over else found
 
     def is_own(self, process: Process) -> bool:
-        """A child of the thread is the action's: it is not older, and another action's mark is not on it."""
-        if process.start < self._since:
+        """A child of the thread is the action's: it is not older, and another action's mark is not on it.
+
+        What `multiprocessing` starts once for all that use it is nobody's.
+        """
+        if process.start < self._since or process.pid in _shared():
             return False
         mark = mark_of(process.pid)
         return mark is None or mark in {self.mark, self._store} or not mark.startswith(self._store)
@@ -114,6 +118,13 @@ class _Left(Tree):
 
     def _is_root(self, each: Process, everyone: dict[int, Process]) -> bool:
         return super()._is_root(each, everyone) or self._offspring.is_left(each)
+
+
+def _shared() -> tuple[int | None, ...]:
+    """Servers of the whole process, children of whichever action was the first to need them."""
+    places = (("forkserver", "_forkserver", "_forkserver_pid"), ("resource_tracker", "_resource_tracker", "_pid"))
+    loaded = ((sys.modules.get(f"multiprocessing.{module}"), name, pid) for module, name, pid in places)
+    return tuple(getattr(getattr(module, name, None), pid, None) for module, name, pid in loaded)
 
 
 def _children(thread: str) -> list[int]:

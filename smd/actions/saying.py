@@ -16,11 +16,11 @@ class Stream:
     """Stands for `sys.stdout` or `sys.stderr`: text from the thread of an action goes to its machine's log.
 
     Args:
-        stream: what all others write to; None where there is none.
+        stream: what all others write to.
         name: `stdout` or `stderr`.
     """
 
-    def __init__(self, stream: TextIO | None, name: str) -> None:
+    def __init__(self, stream: TextIO, name: str) -> None:
         self._stream = stream
         self._name = name
 
@@ -29,9 +29,8 @@ class Stream:
         acting = current()
         if acting is not None:
             acting.printed(self._name, text)
-        elif self._stream is not None:
-            return self._stream.write(text)
-        return len(text)
+            return len(text)
+        return self._stream.write(text)
 
     def writelines(self, lines: Iterable[str]) -> None:
         """See io.TextIOBase."""
@@ -40,12 +39,12 @@ class Stream:
 
     def flush(self) -> None:
         """See io.TextIOBase."""
-        if self._stream is not None and current() is None:
+        if current() is None:
             self._stream.flush()
 
     def close(self) -> None:
         """See io.TextIOBase. An action closes nobody's but its own."""
-        if self._stream is not None and current() is None:
+        if current() is None:
             self._stream.close()
 
     def __getattr__(self, name: str) -> Any:
@@ -80,8 +79,9 @@ class Hearing(contextlib.AbstractContextManager["Hearing"]):
 
     def __enter__(self) -> Self:
         for name in ("stdout", "stderr"):
-            self._streams[name] = Stream(getattr(sys, name), name)
-            setattr(sys, name, self._streams[name])
+            if (stream := getattr(sys, name)) is not None:  # what asks whether there is one is told the truth
+                self._streams[name] = Stream(stream, name)
+                setattr(sys, name, self._streams[name])
         logging.getLogger().handlers.insert(0, self._records)  # before those that tell whose a record is
         return self
 

@@ -9,24 +9,28 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
+import inspect
 import os
 import select
 import signal
 import subprocess
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
+from weakref import WeakKeyDictionary
 
-from smd.actions.acting import act, current
+from smd.actions.acting import Acting, act, current
 from smd.actions.trees import MARK
 
 NAME = MARK.decode().rstrip("=")
 """The variable that holds the mark."""
-_ENV = 10
-"""Place of `env` among the arguments of Popen."""
+_NAMES = tuple(inspect.signature(subprocess.Popen.__init__).parameters)[1:]
+"""Of Popen's arguments, in their places."""
 _SET_PDEATHSIG = 1
 _BOUND_WITHIN = 5000
 """Milliseconds."""
+_begin = threading.Thread.start
 _system = os.system
 _posix_spawn, _posix_spawnp = os.posix_spawn, os.posix_spawnp
 
@@ -38,18 +42,44 @@ class _Daemon:
     libc: ctypes.CDLL
 
 
+_acting_for: WeakKeyDictionary[threading.Thread, Acting] = WeakKeyDictionary()
+"""Threads that actions began themselves."""
+
+
+def starter() -> Acting | None:
+    """For whom this thread starts processes: a thread that an action began does so for it, until the action is over."""
+    acting = current() or _acting_for.get(threading.current_thread())
+    return None if acting is None or acting.over() else acting
+
+
+def _begin_thread(thread: threading.Thread) -> None:
+    """See threading.Thread.start."""
+    acting = starter()
+    if acting is not None:
+        _acting_for[thread] = acting
+    _begin(thread)
+
+
 class Popen(subprocess.Popen[Any]):
     """See subprocess. What an action starts is marked, and nothing is started for one that was ended."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
-        acting = current()
-        if acting is not None:
-            acting.starts_process()
-            if len(args) > _ENV:
-                args = (*args[:_ENV], _marked(args[_ENV], acting.mark), *args[_ENV + 1 :])
-            else:
-                options["env"] = _marked(options.get("env"), acting.mark)
-        super().__init__(*args, **options)
+        acting = starter()
+        if acting is None:
+            super().__init__(*args, **options)
+            return
+        acting.starts_process()
+        options = dict(zip(_NAMES, args, strict=False)) | options
+        options["env"] = _marked(options.get("env"), acting.mark)
+        if options.get("preexec_fn") is not None:
+            options["preexec_fn"] = partial(_prepared, options["preexec_fn"])
+        super().__init__(**options)
+
+
+def _prepared(prepare: Callable[[], object]) -> None:
+    """In the copy that is about to execute the program: it need not end with the thread, for it carries the mark."""
+    _Daemon.libc.prctl(_SET_PDEATHSIG, 0, 0, 0, 0)
+    prepare()
 
 
 def _marked(env: Mapping[Any, Any] | None, mark: str) -> dict[Any, Any]:
@@ -58,7 +88,7 @@ def _marked(env: Mapping[Any, Any] | None, mark: str) -> dict[Any, Any]:
 
 def _run_system(command: Any) -> int:
     """See os.system."""
-    if current() is None:
+    if starter() is None:
         return _system(command)
     code = subprocess.call(command, shell=True)  # noqa: S602 - as it was called for
     return code << 8 if code >= 0 else -code
@@ -75,7 +105,7 @@ def _spawn_in_path(path: Any, argv: Any, env: Any, /, **options: Any) -> int:
 
 
 def _for_acting(env: Any) -> Any:
-    acting = current()
+    acting = starter()
     if acting is None:
         return env
     acting.starts_process()
@@ -145,4 +175,5 @@ def install() -> None:
     _Daemon.pid, _Daemon.libc = os.getpid(), ctypes.CDLL(None)
     os.register_at_fork(before=_before_fork, after_in_parent=_in_parent, after_in_child=_in_child)
     subprocess.Popen = Popen  # type: ignore[misc]
+    threading.Thread.start = _begin_thread  # type: ignore[method-assign,assignment]
     os.system, os.posix_spawn, os.posix_spawnp = _run_system, _spawn, _spawn_in_path

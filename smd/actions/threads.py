@@ -322,6 +322,10 @@ class OwnThread(Generic[T]):
         """For the work: somebody is there to hear what it says."""
         return not (self._given_up or self._home.is_closed())
 
+    def over(self) -> bool:
+        """The work has come to its own end."""
+        return self._over
+
     def at_home(self) -> bool:
         """Called by the thread of the loop that made this object."""
         return threading.get_ident() == self._home_thread

@@ -229,7 +229,7 @@ def adopt(chart: Statechart, snapshot: Snapshot, now: float, entered: float | No
         entry += 1
         led = leading_event(snapshot, name)
         armed = _armed(state, entry, snapshot, now if entered is None else entered)
-        timers.extend(t if state.sequence else t._replace(data=led) for t in armed)
+        timers.extend(t if state.sequence or n else t._replace(data=led) for n, t in enumerate(armed))
         if state.sequence:
             sequences.append(Sequence(name, entry, NOT_STARTED, 1, READY, led))
     sequences.sort(key=lambda r: chart.states[r.state].order)

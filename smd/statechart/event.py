@@ -62,6 +62,7 @@ class Event(NamedTuple):
         timer: id of the timer that fired, else empty.
         outcome: the action's answer this event stands for, else None.
         owner: of a deferred time-out, the state that armed it: only there transitions are searched; else empty.
+        led: of a deferred time-out, the external event that led into the owner, if nothing else of the state keeps it.
     """
 
     type: str
@@ -75,3 +76,4 @@ class Event(NamedTuple):
     timer: str = ""
     outcome: Outcome | None = None
     owner: str = ""
+    led: Event | None = None

@@ -30,7 +30,7 @@ from smd.statechart.cel_syntax import shown
 from smd.statechart.configuration import configuration_of
 from smd.statechart.content import BLOCK_LIMIT, Operation, compiled
 from smd.statechart.course import course_step
-from smd.statechart.effects import DEFERRED, IGNORED, STALE, TAKEN, Send, Warn
+from smd.statechart.effects import DEFERRED, IGNORED, STALE, TAKEN, Warn
 from smd.statechart.event import Event, Hold, Outcome
 from smd.statechart.expression import ExpressionError
 from smd.statechart.fast import simple_step
@@ -38,7 +38,7 @@ from smd.statechart.model import IGNORE, QUEUE, RESTART, State, Statechart, Tran
 from smd.statechart.plan import COMMUNICATION, Microstep, Plan, entry_blocks, microstep_of, plan_for
 from smd.statechart.run import GUARD, Measure, Run
 from smd.statechart.sets import compute_entry_set, record_history
-from smd.statechart.snapshot import FINISHED, FINISHING, NO_LOOP, RUNNING, Snapshot, Timer
+from smd.statechart.snapshot import FINISHED, FINISHING, NO_LOOP, RUNNING, Snapshot
 from smd.statechart.step import Step, Verdict, why_ignored
 
 
@@ -142,13 +142,12 @@ def _timer(run: Run, event: Event) -> Step:
     run.timers = tuple(t for t in run.timers if t is not timer)
     if timer.kind == "after" and run.status != RUNNING:
         return _step(run, IGNORED, "finishing", "the machine is finishing")
-    if timer.kind == "send":
-        _send_delayed(run, timer)
-    elif timer.kind in {"sequence", "wait"}:
+    if timer.kind != "after":
         _handle(run, outcome.wake(run, timer))
     else:
         run.stimulus()
         run.external = timer.data or sequence.leading_event(run, timer.state)
+        sequence.remember(run, timer.state, timer.data)
         verdict = _offer(run, _plan_in(run, event.type, timer.state), timer.state)
         if verdict is not None:
             _settle(run)
@@ -162,11 +161,6 @@ def _plan_in(run: Run, event_type: str, owner: str) -> Plan:
     if not owner:
         return plan_for(run.chart, run.configuration, event_type)
     return plan_for(run.chart, run.configuration, event_type, run.chart.states[owner], upwards=False)
-
-
-def _send_delayed(run: Run, timer: Timer) -> None:
-    _send_id, targets, payload, priority, *job = timer.data  # a snapshot of an earlier release has no job
-    run.effects.append(Send(tuple(targets), timer.event, payload, timer.id, priority, *job))
 
 
 def _external(run: Run, event: Event) -> Step:
@@ -190,13 +184,16 @@ def _offer(run: Run, plan: Plan, owner: str = "") -> Verdict | None:
     microstep, rule = _look(run, plan)
     if rule == QUEUE:
         run.deferred = (*run.deferred, run.event._replace(timer="", owner=owner))
+        if owner:
+            sequence.remember(run, owner, run.external)
         return DEFERRED, "busy", f"'{run.configuration.label}' is busy; it follows when the action has ended"
     return _process(run, plan, microstep, rule)
 
 
 def _look(run: Run, plan: Plan) -> tuple[Microstep | None, str]:
-    """What the event would do, if anything, and the busy rule it meets: not processed, it promotes nothing."""
-    before = run.context, run.loop
+    """What the event would do, and the busy rule it meets: ignored it promotes nothing, put off it leaves no trace."""
+    before, raised = (run.context, run.loop), run.raised()
+    run.failing = ()
     run.promote(run.event)
     enabled = _select(run, plan)
     if not enabled:
@@ -205,6 +202,8 @@ def _look(run: Run, plan: Plan) -> tuple[Microstep | None, str]:
     rule = busy_rule(run, microstep)
     if rule != RESTART:
         run.context, run.loop = before
+    if rule == QUEUE:
+        run.unraise(raised)
     return microstep, rule
 
 
@@ -303,16 +302,17 @@ def _retry_deferred(run: Run) -> bool:
     waiting: tuple[Event, ...] = run.deferred
     kept: list[Event] = []
     for place, event in enumerate(waiting):
-        owner, since = event.owner, len(run.effects)
-        run.failing = ()
-        run.event, run.direct = event, not owner
+        owner, since, before = event.owner, len(run.effects), (run.event, run.external, run.direct)
+        run.event, run.direct = event._replace(led=None) if owner else event, not owner
         run.external = sequence.leading_event(run, owner) if owner else event
         plan = _plan_in(run, event.type, owner)
         microstep, rule = _look(run, plan)
         if rule == QUEUE:
             kept.append(event)
+            run.event, run.external, run.direct = before
             continue
         run.deferred = (*kept, *waiting[place + 1 :])  # what states left by it own goes with them
+        sequence.remember(run, owner, event.led)
         run.microsteps = 0
         run.stimulus()
         verdict = _process(run, plan, microstep, rule, since)

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from smd.errors import ActionError, ChartError, brief
-from smd.statechart.effects import Settle
+from smd.statechart.effects import Send, Settle
 from smd.statechart.event import Event, Outcome
 from smd.statechart.expression import Expression, ExpressionError
 from smd.statechart.model import Action
@@ -48,7 +48,11 @@ class Received(NamedTuple):
 
 
 def wake(run: Run, timer: Timer) -> Answer | None:
-    """A sleep, a retry, a pace or the time that an action may wait is over."""
+    """A delayed send is due; or a sleep, a retry, a pace or the time that an action may wait is over."""
+    if timer.kind == "send":
+        _send_id, targets, payload, priority, *job = timer.data  # a snapshot of an earlier release has no job
+        run.effects.append(Send(tuple(targets), timer.event, payload, timer.id, priority, *job))
+        return None
     if timer.kind == "wait":
         return _wait_timed_out(run, timer)
     if timer.event == TIMEOUT:

@@ -169,6 +169,17 @@ class Run:
         self.raise_internal(name, _told(kind, message, state))
         self.effects.append(Warn(kind, message, state, why))
 
+    def raised(self) -> tuple[int, int, tuple[Transition, ...]]:
+        """How much was raised and told until now, and whose guards failed; for `unraise`."""
+        return len(self.effects), len(self.internal), self.failing
+
+    def unraise(self, before: tuple[int, int, tuple[Transition, ...]]) -> None:
+        """Forget what was raised and told since, and the guards that failed."""
+        effects, internal, self.failing = before
+        del self.effects[effects:]
+        while len(self.internal) > internal:
+            self.internal.pop()
+
     def nothing_took(self, event: Event) -> None:
         """If the event is one of `raise_error`, say that the failure is unhandled."""
         if not event.type.startswith("error"):

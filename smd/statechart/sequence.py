@@ -81,9 +81,22 @@ def is_pacing(record: Sequence) -> bool:
 
 
 def leading_event(at: Run | Snapshot, state_id: str) -> Event | None:
-    """The external event that led into a state, as its sequence or else its timers remember it."""
+    """The external event that led into a state, as its sequence, a timer or a deferred time-out remembers it."""
     told = next((r.event for r in at.sequences if r.state == state_id and r.event is not None), None)
-    return told or next((t.data for t in at.timers if t.state == state_id and t.kind == "after" and t.data), None)
+    told = told or next((t.data for t in at.timers if t.state == state_id and t.kind == "after" and t.data), None)
+    return told or next((e.led for e in at.deferred if e.owner == state_id and e.led), None)
+
+
+def remember(run: Run, state_id: str, led: Event | None) -> None:
+    """Have a timer or else a deferred time-out of the state, if any is left, keep what led there; once is enough."""
+    if led is None or leading_event(run, state_id) is not None:
+        return
+    heir = next((t for t in run.timers if t.state == state_id and t.kind == "after"), None)
+    late = next((e for e in run.deferred if e.owner == state_id), None)
+    if heir is not None:
+        run.timers = tuple([t._replace(data=led) if t is heir else t for t in run.timers])
+    elif late is not None:
+        run.deferred = tuple([e._replace(led=led) if e is late else e for e in run.deferred])
 
 
 def any_ready(run: Run) -> bool:
@@ -139,6 +152,7 @@ def enter(run: Run, state: State, microstep: Microstep) -> None:
     for number, spec in enumerate(state.timers):
         timer = Timer(f"{entry}.{number}", "after", run.now + spec.seconds, state.id, spec.event, spec.seconds, led)
         run.timers = (*run.timers, timer)
+        led = None
 
 
 def _in_order(run: Run, records: tuple[Sequence, ...]) -> tuple[Sequence, ...]:
@@ -344,6 +358,7 @@ def _end(run: Run, record: Sequence, actions: tuple[Action, ...]) -> None:
     again = next((n for n, a in enumerate(actions) if a.repeatable), None)
     if again is None or run.status != RUNNING:
         timed = any(t.kind == "after" and t.state == record.state for t in run.timers)
+        timed = timed or any(e.owner == record.state for e in run.deferred)
         put(run, record, record._replace(phase=ENDED, event=record.event if timed else None))
         return
     following = record._replace(

@@ -46,7 +46,7 @@ class Timer(NamedTuple):
         state: owner; leaving it cancels the timer. Empty for `send`.
         event: the event type that fires.
         data: for `send`: the Send as a list; for `sequence`: entry of its record; for `wait`: index of the action;
-            for `after`: the external event that led into the state, unless a sequence of the state keeps it.
+            for `after`: the external event that led into the state, unless its sequence or another timer keeps it.
     """
 
     id: str
@@ -66,7 +66,7 @@ class Sequence(NamedTuple):
         index: the action it stands at; `attempt` counts from 1.
         phase: one of the words above.
         event: the external event that led into the state, be it by way of timers and answers of actions; None once
-            all actions are done and no timer of the state needs it.
+            all actions are done and no timer or deferred time-out of the state needs it.
         failed: an action failed and no transition took its error.
         head: order of the transition whose lasting actions come first, -1 for none.
         passes: how often repeatable actions have gone round, for their pace.

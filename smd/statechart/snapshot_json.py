@@ -77,7 +77,7 @@ _SEQUENCE = _shape(
 _HOLD = _shape("a held job", job_id=str, epoch=int, auto=bool, ok=bool, region=str, handed=bool)
 _EVENTS = _shape(
     "an event", type=str, payload=_JSON, id=str, source=str, priority=int, job_id=_TEXT, sent_at=_NUMBER,
-    origin_layer=_TEXT, timer=str, outcome=NoneType, owner=str,
+    origin_layer=_TEXT, timer=str, outcome=NoneType, owner=str, led=(NoneType, Event),
 )  # fmt: skip
 _LOOP = _shape("the loop", states=_ARRAY, turns=int)
 _SEND = _shape("a delayed send", id=str, targets=_ARRAY, payload=_JSON, priority=int, job_id=_TEXT)
@@ -88,17 +88,21 @@ _whole = itemgetter(*[name for name in _WHOLE.fields if name != "covered"])
 
 
 def event_to_plain(event: Event) -> dict[str, Any]:
-    """An event without the fields that hold their default; `outcome` in plain form."""
+    """An event without the fields that hold their default; `outcome` and `led` in plain form."""
     told = zip(Event._fields, event, _NO_EVENT, strict=True)
     plain = {name: value for name, value, default in told if value != default or name == "type"}
     if event.outcome is not None:
         plain["outcome"] = outcome_to_plain(event.outcome)
+    if event.led is not None:
+        plain["led"] = event_to_plain(event.led)
     return plain
 
 
 def event_from_plain(plain: Mapping[str, Any]) -> Event:
     """The inverse of `event_to_plain`."""
     event = Event(**plain)
+    if event.led is not None:
+        event = event._replace(led=event_from_plain(plain["led"]))
     return event if event.outcome is None else event._replace(outcome=outcome_from_plain(plain["outcome"]))
 
 
@@ -219,7 +223,8 @@ def _names(plain: Iterable[str]) -> tuple[str, ...]:
 
 def _told_event(plain: Mapping[str, Any]) -> Event:
     """An event that led somewhere or waits: it came from outside, so it is no action's outcome."""
-    return _typed(Event(**plain), _EVENTS)
+    event = Event(**plain)
+    return _typed(event if event.led is None else event._replace(led=_told_event(plain["led"])), _EVENTS)
 
 
 def _timer_from_plain(plain: list[Any]) -> Timer:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import multiprocessing.forkserver
 import os
 import queue
 import signal
@@ -32,7 +33,7 @@ GATE = threading.Event()
 """What they wait for."""
 
 ACTION = """\
-import asyncio, multiprocessing, os, signal, subprocess, threading, time
+import asyncio, concurrent.futures, multiprocessing, os, signal, subprocess, threading, time
 from smd.actions.custom import BaseAction
 from {module} import GATE, TOLD
 
@@ -121,6 +122,10 @@ WAYS = {
     "multiprocessing": (
         "p = multiprocessing.get_context('fork').Process(target=time.sleep, args=(1000,))\n"
         "p.start(); TOLD.put(p.pid); p.join()"
+    ),
+    "a pool of threads": (
+        "def run():\n    p = subprocess.Popen(SLEEP); TOLD.put(p.pid); p.wait()\n"
+        "with concurrent.futures.ThreadPoolExecutor() as pool:\n    pool.submit(run).result()"
     ),
 }
 
@@ -264,6 +269,17 @@ async def test_what_has_a_session_of_its_own_outlives_its_action_and_the_next_on
         assert await end_marked(f"{stage.host.supervisor.store_id}/{name}/", 1.0) == 1
 
 
+async def test_so_does_what_is_given_a_session_by_a_function(tmp_path: Path) -> None:
+    """The thread ends, for it has forked; a program that was executed does not end with it."""
+    one = "TOLD.put(threading.get_native_id()); TOLD.put(subprocess.Popen(SLEEP, preexec_fn=os.setsid).pid)\nreturn 'done'"
+    async with staged(tmp_path, one=one) as stage:
+        name = await stage.acts("one")
+        thread, kept = await stage.told(), await stage.told()
+        await stage.host.until(name, "idle")
+        await until(lambda: not Path(f"/proc/self/task/{thread}").exists())
+        assert lives(kept)
+
+
 async def test_a_copy_of_the_daemon_that_an_action_leaves_ends_with_its_thread(tmp_path: Path) -> None:
     fork = "pid = os.fork()\nif not pid:\n    while True: time.sleep(1000)\nTOLD.put(pid)\nreturn 'done'"
     async with staged(tmp_path, one=fork) as stage:
@@ -303,3 +319,22 @@ async def test_processes_of_other_threads_are_left_alone_and_not_marked(tmp_path
         assert mark_of(mine.pid) == mark_of(os.getpid())
         mine.kill()
         await mine.wait()
+
+
+async def test_a_server_that_actions_share_does_not_end_with_the_one_that_needed_it_first(tmp_path: Path) -> None:
+    body = (
+        "p = multiprocessing.get_context('forkserver').Process(target=time.sleep, args=(1000,))\n"
+        "p.start(); TOLD.put(p.pid); p.join()"
+    )
+    async with staged(tmp_path, one=body) as stage:
+        first, other = await stage.acts("one"), await stage.acts("one", "other")
+        pids = [await stage.told(), await stage.told()]
+        running = next(iter(stage.host.supervisor.machines[other].running))
+        await stage.leave(first)
+        assert stage.host.states(other) == ["acting"]
+        assert list(stage.host.supervisor.machines[other].running) == [running]
+        assert multiprocessing.forkserver._forkserver._forkserver_pid is not None  # type: ignore[attr-defined]
+        assert lives(multiprocessing.forkserver._forkserver._forkserver_pid)  # type: ignore[attr-defined]
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+        multiprocessing.forkserver._forkserver._stop()  # type: ignore[attr-defined]

@@ -9,6 +9,7 @@ import pytest
 from smd.runtime import control
 from smd.statechart.effects import Warn
 from smd.statechart.event import Event
+from smd.statechart.interpreter import resettle
 from smd.statechart.snapshot import ASKING, SLEEPING, WORKING
 from tests.lab import Lab, chart_of
 
@@ -237,3 +238,83 @@ def test_each_deferred_event_is_told_its_own_reason() -> None:
     assert [lab.send(name, payload) for name in ("e", "f")] == ["deferred"] * 2
     lab.done()
     assert [message.split(":")[1][:18] for message in told(lab)] == [" the guard of 'e' ", " no guard of 'f' h"]
+
+
+# --- looked at, and left waiting ----------------------------------------------------------------------------------
+
+
+def guarded(fault: str, busy: str = "", more: str = "") -> Lab:
+    """`e` waits for the action of `w`; a guard of it in `a` fails whenever it is evaluated."""
+    return Lab(f"""
+        context: {{n: 0}}
+        states:
+          p:
+            type: parallel
+            states:
+              r1: {{initial: w, states: {{w: {{busy: queue, on: {{e: {busy or "w"}}}, actions: [{BASH}]}}}}}}
+              r2: {{initial: a, states: {{a: {{on: {{e: {{to: a, if: context.no.x > 1}}, tick: a}}, actions: [{SET}]}}}}}}
+              r3: {{initial: ok, states: {{ok: {{{fault}}}, told: {{actions: [{{type: log, message: "{{event.type}}"}}]}}}}}}
+              {more}
+        """)
+
+
+COUNT = "on: {error.execution: {actions: [{type: assign, set: {n: context.n + 1}}]}}"
+
+
+def guards_failed(lab: Lab) -> int:
+    return len([e for e in lab.effects if isinstance(e, Warn) and e.code == "guard"])
+
+
+def test_a_guard_of_a_deferred_event_fails_once_when_it_is_processed() -> None:
+    lab = guarded(COUNT)
+    assert (lab.send("e"), lab.context["n"]) == ("deferred", 0)
+    for _ in range(5):
+        assert lab.send("tick") == "taken"  # a's sequence ends, so what waits is looked at
+    assert (len(lab.snapshot.deferred), lab.context["n"], guards_failed(lab)) == (1, 0, 0)
+    lab.outcome(None)
+    assert (lab.snapshot.deferred, lab.context["n"], guards_failed(lab)) == ((), 1, 1)
+
+
+def test_a_deferred_event_whose_guard_fails_makes_no_endless_loop() -> None:
+    lab = guarded(
+        "on: {error.execution: ok}, entry: [{type: assign, set: {n: context.n + 1}}], actions: [{type: log, message: x}]"
+    )
+    assert (lab.send("e"), lab.context["n"]) == ("deferred", 1)
+    lab.outcome(None)
+    assert (lab.snapshot.deferred, lab.context["n"], guards_failed(lab)) == ((), 2, 1)
+
+
+def test_what_cannot_be_promoted_yet_is_told_once() -> None:
+    lab = flat(BASH, more="events: {e: {context_map: {file: payload.file}}}")
+
+    def measure(_old: dict[str, Any], new: dict[str, Any]) -> str | None:
+        return "too large" if "file" in new else None
+
+    deferred = lab.snapshot._replace(deferred=(Event("e", {"file": "x"}),))
+    step = resettle(lab.chart, deferred, Event("smd.reload", {}), lab.now, measure)
+    assert (len(step.snapshot.deferred), step.effects) == (1, ())
+
+
+def test_an_error_of_a_dropped_event_is_led_by_it_though_others_still_wait() -> None:
+    more = f"r4: {{initial: b, states: {{b: {{busy: queue, on: {{y: b}}, actions: [{BASH}]}}}}}}"
+    lab = guarded("on: {error.execution: told}", "{to: w, if: '!has(context.k)'}", more)
+    assert [lab.send(name) for name in ("e", "y")] == ["deferred"] * 2
+    lab.outcome(None, patch=(("set", ("k",), 1),))
+    assert ([e.type for e in lab.snapshot.deferred], lab.logs) == (["y"], ["e"])
+
+
+def test_a_guard_that_failed_for_an_event_that_still_waits_fails_for_another() -> None:
+    guards = "[{to: b, if: context.no.y > 1}, b]"
+    more = f"r4: {{initial: b, states: {{b: {{busy: queue, on: {{y: {guards}}}, actions: [{BASH}]}}}}}}"
+    count = "[{type: assign, set: {n: context.n + 1}}, {type: raise, event: y}]"
+    lab = guarded(f"on: {{error.execution: {{actions: {count}}}}}", "{to: w, if: '!has(context.k)'}", more)
+    assert [lab.send(name) for name in ("e", "y")] == ["deferred"] * 2
+    lab.outcome(None, patch=(("set", ("k",), 1),))
+    assert lab.context["n"] == 2  # once for `e`, once for the `y` that was raised
+
+
+def test_each_deferred_event_has_the_failure_of_its_guard() -> None:
+    lab = flat(BASH, ", {from: w, to: z, event: job_done}, {from: z, to: z, event: e, if: context.no > 1}")
+    sent(lab, 1, 2)
+    lab.done()
+    assert [message.split(":")[1][:18] for message in told(lab)] == [" the guard of 'e' "] * 2

@@ -77,7 +77,8 @@ def test_it_is_kept_as_it_came() -> None:
     lab = Lab("states: {i: {on: {go: a}}, a: {after: {5s: i, 6s: i}}}")
     lab.send("go", {"file": ["f", {"x": None}]}, id="1", job_id="j", priority=0)
     assert from_plain(lab.chart, loads(canonical(to_plain(lab.snapshot)))) == lab.snapshot
-    assert [(t.data.id, t.data.payload) for t in lab.snapshot.timers] == [("1", {"file": ["f", {"x": None}]})] * 2
+    kept = [t.data for t in lab.snapshot.timers]
+    assert [(e.id, e.payload) for e in kept if e] == [("1", {"file": ["f", {"x": None}]})]
     plain = to_plain(lab.snapshot)
     wrongs: tuple[Any, ...] = ("go", 1, {"payload": 1}, {"type": 1}, {"type": "x", "more": 1})
     for wrong in wrongs:
@@ -114,3 +115,89 @@ def test_a_reload_keeps_it() -> None:
     lab.snapshot = adopt(lab.chart, lab.snapshot, lab.now)
     lab.wait(6)
     assert lab.logs == ["go f1"]
+
+
+# --- once is enough -----------------------------------------------------------------------------------------------
+
+
+def kept_in(lab: Lab) -> int:
+    """How often the snapshot has the payload of `go`."""
+    return canonical(to_plain(lab.snapshot)).count(b"f1f1")
+
+
+TICK = "{actions: [{type: log, message: '{event.type}'}]}"
+
+
+@pytest.mark.parametrize("first", ["1s", "9s"])
+@pytest.mark.parametrize("actions", ["", f"actions: [{TELL}], "])
+def test_a_state_keeps_it_once_however_many_timers_it_has(first: str, actions: str) -> None:
+    timers = ", ".join(f"{n}s: {TICK}" for n in range(2, 8))
+    lab = Lab(f"""
+        initial: i
+        states:
+          i: {{on: {{go: a}}}}
+          a: {{{actions}after: {{{first}: {TICK}, {timers}, 8s: c}}}}
+          c: {{{TOLD}}}
+        """)
+    lab.send("go", {"file": "f1f1"})
+    seen = [kept_in(lab)]
+    while lab.states == ["a"]:
+        lab.wait(1)
+        seen.append(kept_in(lab))
+    assert set(seen) == {1}
+    assert lab.logs[-1] == "go f1f1"
+
+
+def test_a_snapshot_with_a_copy_in_every_timer_goes_on() -> None:
+    """As versions wrote it that gave each timer its own."""
+    lab = Lab(f"states: {{i: {{on: {{go: a}}}}, a: {{after: {{1s: {TICK}, 2s: {TICK}, 5s: c}}}}, c: {{{TOLD}}}}}")
+    lab.send("go", {"file": "f1f1"})
+    plain = to_plain(lab.snapshot)
+    plain["timers"] = [[*t[:-1], plain["timers"][0][-1]] for t in plain["timers"]]
+    lab.snapshot = from_plain(lab.chart, loads(canonical(plain)))
+    assert kept_in(lab) == 3
+    lab.wait(6)
+    assert (lab.logs[-1], kept_in(lab)) == ("go f1f1", 1)
+
+
+# --- deferred time-outs -------------------------------------------------------------------------------------------
+
+SLOW = "{type: sleep, duration: 10}"
+LATE = {
+    "a compound": f"p: {{busy: queue, after: {{5s: p}}, states: {{x: {{actions: [{TELL}, {SLOW}]}}}}}}",
+    "a sequence that ends": f"p: {{busy: queue, after: {{5s: p}}, actions: [{TELL}, {SLOW}]}}",
+    "the first of two": f"p: {{busy: queue, after: {{5s: p, 6s: p}}, states: {{x: {{actions: [{TELL}, {SLOW}]}}}}}}",
+    "the second, the first is dropped": f"p: {{busy: queue, after: {{5s: {{to: p, if: '!has(context.k)'}}, 6s: p}}, "
+    f"states: {{x: {{actions: [{TELL}, {SLOW}, {{type: set_context, key: k, value: 1}}]}}}}}}",
+    "the first, the second is dropped before": f"p: {{busy: queue, after: {{5s: p, 6s: {{to: p, if: '!has(context.k)'}}}}, "
+    f"states: {{x: {{actions: [{TELL}, {SLOW}, {{type: set_context, key: k, value: 1}}]}}}}}}",
+}
+
+
+@pytest.mark.parametrize("way", LATE)
+def test_a_deferred_time_out_remembers_it(way: str) -> None:
+    lab = Lab(f"states: {{i: {{on: {{go: p}}}}, {LATE[way]}}}")
+    lab.send("go", {"file": "f1f1"})
+    own = "sequence" in way
+    lab.wait(7)
+    assert [e.owner for e in lab.snapshot.deferred] == ["p"] * (1 if own else len(lab.chart.states["p"].timers))
+    assert kept_in(lab) == (1 if own else 2)  # p's and, where it has one, that of the sequence inside
+    lab.wait(3)
+    assert lab.logs == ["go f1f1"] * 2
+    assert not lab.snapshot.deferred
+
+
+def test_what_a_deferred_time_out_remembers_is_checked() -> None:
+    lab = Lab(f"states: {{i: {{on: {{go: p}}}}, {LATE['a compound']}}}")
+    lab.send("go", {"file": "f1"})
+    lab.wait(7)
+    plain = loads(canonical(to_plain(lab.snapshot)))
+    assert from_plain(lab.chart, plain) == lab.snapshot
+    for wrong in ("go", 1, {"payload": 1}, {"type": 1}, {"type": "x", "more": 1}):
+        plain["deferred"][0]["led"] = wrong
+        with pytest.raises(ChartError, match="cannot restore a snapshot"):
+            from_plain(lab.chart, plain)
+    del plain["deferred"][0]["led"]  # as versions wrote it that forgot it
+    lab.snapshot = from_plain(lab.chart, plain)
+    lab.wait(3)
+    assert (lab.states, lab.snapshot.deferred) == (["x"], ())

@@ -62,9 +62,11 @@ def test_a_misspelt_variable_is_refused_with_the_nearest_name(name: str, meant: 
     assert "hint: known are SMD_STATE_DIR, SMD_STORE," in refused(SMD_COLOUR_OF_MOON="x")
 
 
-def test_what_smd_itself_puts_into_the_environment_is_no_mistake() -> None:
+def test_what_others_and_smd_itself_put_into_the_environment_is_no_mistake() -> None:
     """A smd may be started by an action of another; an empty variable counts as none."""
-    environ = dict.fromkeys(("SMD_HOST", "SMD_ACTION", "SMD_MACHINE", "SMD_STATE", "SMD_KEY"), "x")
+    names = ["SMD_HOST", "SMD_ACTION", "SMD_MACHINE", "SMD_STATE", "SMD_KEY"]
+    names += ["SMD_SERVICE_HOST", "SMD_WEB_SERVICE_PORT", "SMD_PORT", "SMD_PORT_3001_TCP_ADDR"]  # containers' programs
+    environ = dict.fromkeys(names, "x")
     assert load_settings((), {**environ, "SMD_STATE_DIR": "", "SMD_MACHINES": ""}) == load_settings((), {})
 
 
