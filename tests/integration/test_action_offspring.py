@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import multiprocessing.forkserver
 import os
 import queue
 import signal
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from smd.actions.custom import abandoned_threads
+from smd.actions.offspring import Offspring
 from smd.actions.processes import become_subreaper, end_marked
 from smd.actions.trees import mark_of, read_process
 from tests.hosting import Host, hosting
@@ -321,20 +322,14 @@ async def test_processes_of_other_threads_are_left_alone_and_not_marked(tmp_path
         await mine.wait()
 
 
-async def test_a_server_that_actions_share_does_not_end_with_the_one_that_needed_it_first(tmp_path: Path) -> None:
-    body = (
-        "p = multiprocessing.get_context('forkserver').Process(target=time.sleep, args=(1000,))\n"
-        "p.start(); TOLD.put(p.pid); p.join()"
-    )
-    async with staged(tmp_path, one=body) as stage:
-        first, other = await stage.acts("one"), await stage.acts("one", "other")
-        pids = [await stage.told(), await stage.told()]
-        running = next(iter(stage.host.supervisor.machines[other].running))
-        await stage.leave(first)
-        assert stage.host.states(other) == ["acting"]
-        assert list(stage.host.supervisor.machines[other].running) == [running]
-        assert multiprocessing.forkserver._forkserver._forkserver_pid is not None  # type: ignore[attr-defined]
-        assert lives(multiprocessing.forkserver._forkserver._forkserver_pid)  # type: ignore[attr-defined]
-        for pid in pids:
-            os.kill(pid, signal.SIGKILL)
-        multiprocessing.forkserver._forkserver._stop()  # type: ignore[attr-defined]
+async def test_what_multiprocessing_starts_once_for_all_is_no_actions(monkeypatch: pytest.MonkeyPatch) -> None:
+    offspring = Offspring("store/m/1")
+    offspring.begin()
+    program = await asyncio.create_subprocess_exec("sleep", "1000")
+    found = read_process(program.pid)
+    assert found is not None
+    assert offspring.is_own(found)
+    monkeypatch.setattr(resource_tracker._resource_tracker, "_pid", program.pid)
+    assert not offspring.is_own(found)
+    program.kill()
+    await program.wait()
