@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from itertools import groupby
 from typing import Any
 
 from smd.actions.base import Call
+from smd.actions.offspring import TIDYING
 from smd.actions.threads import OwnThread
 from smd.errors import storable
 
@@ -30,18 +32,27 @@ class Acting:
         thread: where it runs; made by the loop that is told.
     """
 
-    __slots__ = ("_asked", "_log", "_output", "_size", "_thread", "_waiting", "action", "machine", "mark")
+    __slots__ = ("_asked", "_log", "_mark", "_output", "_size", "_thread", "_waiting", "action", "machine")
 
     def __init__(self, call: Call, thread: OwnThread[Any]) -> None:
         self.machine = call.machine
         self.action = call.action.type
-        self.mark = call.full_key
+        self._mark = call.full_key
         self._log = call.log
         self._output = call.output
         self._thread = thread
         self._waiting: list[tuple[str, str, bool]] = []
         self._size = 0
         self._asked = False
+
+    @property
+    def mark(self) -> str:
+        """What a process that is started now carries."""
+        return self._mark + TIDYING if self._thread.tidies() else self._mark
+
+    def starting(self) -> AbstractContextManager[Any]:
+        """To be held while a program is being started."""
+        return self._thread.starting()
 
     def starts_process(self, *, fork: bool = False) -> None:
         """A process is about to be started. `fork`: it goes on in this program.

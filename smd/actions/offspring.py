@@ -15,6 +15,9 @@ from pathlib import Path
 from smd.actions.trees import Process, Tree, mark_of, read_process
 
 _TICKS = os.sysconf("SC_CLK_TCK")
+TIDYING = "~"
+"""Ends the mark of what a cancelled action starts, which is not ended while the action may tidy up."""
+_STARTS_WITHIN = 1.0
 _TASKS = Path("/proc/self/task")
 
 
@@ -26,9 +29,11 @@ class Offspring:
 
     Attributes:
         started: some process was started, as far as is known.
+        starting: held while a program is being started: it has no mark of its own before it is executed.
+        tidied: the action has had its time to tidy up; programs that it ran for that (marked with TIDYING) end, too.
     """
 
-    __slots__ = ("_since", "_store", "_thread", "_tree", "mark", "over", "started")
+    __slots__ = ("_since", "_store", "_thread", "_tree", "mark", "over", "started", "starting", "tidied")
 
     def __init__(self, mark: str) -> None:
         self.mark = os.fsencode(mark)
@@ -36,8 +41,8 @@ class Offspring:
         self._tree: _Family | None = None
         self._thread = 0
         self._since = 0
-        self.started = False
-        self.over = False
+        self.starting = threading.Lock()
+        self.started = self.tidied = self.over = False
 
     def begin(self) -> None:
         """In the thread: the action begins."""
@@ -70,6 +75,10 @@ class Offspring:
             return frozenset()
         return frozenset() if self.over else found
 
+    def is_marked(self, mark: bytes) -> bool:
+        """It is the action's, and is to end now."""
+        return mark == self.mark or (self.tidied and mark == self.mark + TIDYING.encode())
+
     def is_own(self, process: Process) -> bool:
         """A child of the thread is the action's: it is not older, and another action's mark is not on it.
 
@@ -94,14 +103,19 @@ class Offspring:
 
 class _Family(Tree):
     def __init__(self, offspring: Offspring) -> None:
-        super().__init__(None, offspring.mark.__eq__)
+        super().__init__(None, offspring.is_marked)
         self._offspring = offspring
         self._children: frozenset[int] = frozenset()
 
     def alive(self) -> list[Process]:
         """See `Tree`."""
-        self._children = self._offspring.children()
-        return super().alive()
+        starting = self._offspring.starting.acquire(timeout=_STARTS_WITHIN)
+        try:
+            self._children = self._offspring.children()
+            return super().alive()
+        finally:
+            if starting:
+                self._offspring.starting.release()
 
     def _is_root(self, each: Process, everyone: dict[int, Process]) -> bool:
         return super()._is_root(each, everyone) or (each.pid in self._children and self._offspring.is_own(each))

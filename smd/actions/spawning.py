@@ -73,7 +73,8 @@ class Popen(subprocess.Popen[Any]):
         options["env"] = _marked(options.get("env"), acting.mark)
         if options.get("preexec_fn") is not None:
             options["preexec_fn"] = partial(_prepared, options["preexec_fn"])
-        super().__init__(**options)
+        with acting.starting():
+            super().__init__(**options)
 
 
 def _prepared(prepare: Callable[[], object]) -> None:

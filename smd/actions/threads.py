@@ -202,8 +202,8 @@ class OwnThread(Generic[T]):
     """
 
     __slots__ = ("_begun", "_ended", "_given_up", "_gone", "_heard", "_home", "_home_context", "_home_thread", "_inner",
-                 "_leaves", "_lingering", "_machine", "_offspring", "_over", "_request", "_told", "_work",
-                 "_worker")  # fmt: skip
+                 "_leaves", "_lingering", "_machine", "_offspring", "_over", "_request", "_tidying", "_told",
+                 "_work", "_worker")  # fmt: skip
 
     def __init__(
         self, machine: str, work: Callable[[OwnThread[T]], T],
@@ -216,7 +216,7 @@ class OwnThread(Generic[T]):
         self._home = asyncio.get_running_loop()
         self._home_context = contextvars.copy_context()
         self._home_thread = threading.get_ident()
-        self._begun = self._over = self._ended = self._given_up = self._heard = self._leaves = False
+        self._begun = self._over = self._ended = self._given_up = self._heard = self._leaves = self._tidying = False
         self._gone: asyncio.Future[None] | None = None
         self._inner: asyncio.Task[Any] | None = None
         self._request: asyncio.Handle | None = None
@@ -253,6 +253,8 @@ class OwnThread(Generic[T]):
         if self._lingering is not None:
             await self._lingering
         await processes
+        if self._offspring is not None:
+            self._offspring.tidied = True
         await self._end_processes(grace)  # of those that have begun meanwhile
 
     async def _end_processes(self, grace: float) -> None:
@@ -316,11 +318,20 @@ class OwnThread(Generic[T]):
             request, self._request = self._request, None
             if request is not None and self._inner is not None and not self._inner.cancelling():
                 request.cancel()
+                self._tidying = True
                 raise asyncio.CancelledError
 
     def wanted(self) -> bool:
         """For the work: somebody is there to hear what it says."""
         return not (self._given_up or self._home.is_closed())
+
+    def starting(self) -> contextlib.AbstractContextManager[Any]:
+        """To be held while a program is being started."""
+        return contextlib.nullcontext() if self._offspring is None else self._offspring.starting
+
+    def tidies(self) -> bool:
+        """The work was asked to end, has heard of it, and is about to."""
+        return self._tidying or (self._inner is not None and self._inner.cancelling() > 0)
 
     def over(self) -> bool:
         """The work has come to its own end."""
